@@ -1,0 +1,1 @@
+//! Safe ownership of DPDK: EAL, pools, mbufs, bursts, ports and rings.

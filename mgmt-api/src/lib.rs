@@ -1,0 +1,1 @@
+//! The management plane: desired state, REST, metrics and the vtepctl client.

@@ -1,0 +1,1 @@
+//! Benchmarks of vtepd and of what it is compared to.

@@ -1,0 +1,1 @@
+//! The vtepd daemon: configuration, devices, control thread.

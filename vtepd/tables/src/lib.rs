@@ -1,0 +1,1 @@
+//! Forwarding tables with one writer and wait-free readers.

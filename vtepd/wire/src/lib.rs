@@ -1,0 +1,1 @@
+//! Header views over byte slices, checksums and flow hashes.
