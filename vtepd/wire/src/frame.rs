@@ -1,0 +1,138 @@
+//! One pass over an Ethernet frame: where its headers begin.
+//!
+//! ```text
+//!  0              14      18      l3                 l4           end
+//!  │ Ethernet     │ tag   │ tag   │ IP, options, ext │ transport  │ padding
+//! ```
+//!
+//! Two steps, because most frames need only the first: [`link`] is all a bridge looks at,
+//! [`network`] is for who routes, translates or polices. Offsets are from the beginning of the frame.
+
+use crate::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Tag};
+use crate::{FromBytes, Malformed, ipv4, ipv6};
+
+/// Most tags that are stepped over; a third one is seen as an unknown ethertype.
+pub const MAX_TAGS: usize = 2;
+
+/// The link layer of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What the frame carries, behind the tags.
+    pub ethertype: u16,
+    /// Where that begins, bytes.
+    pub l3: u16,
+    /// How many of `tags` there are, outer first.
+    pub tag_count: u8,
+    /// Tag control information of each tag; zero where there is none.
+    pub tags: [u16; MAX_TAGS],
+}
+
+impl Link {
+    /// The outer tag's control information.
+    #[inline]
+    #[must_use]
+    pub const fn outer_tag(&self) -> Option<u16> {
+        match (self.tag_count, self.tags) {
+            (0, _) => None,
+            (_, [outer, _]) => Some(outer),
+        }
+    }
+
+    /// Does the frame carry IPv4 or IPv6?
+    #[inline]
+    #[must_use]
+    pub const fn is_ip(&self) -> bool {
+        matches!(self.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6)
+    }
+}
+
+/// Steps over the Ethernet header and up to two VLAN tags.
+///
+/// # Errors
+/// Truncated, when the frame ends in the Ethernet header or in a tag.
+#[inline]
+pub fn link(frame: &[u8]) -> Result<Link, Malformed> {
+    let (header, mut rest) =
+        ethernet::Header::ref_from_prefix(frame).map_err(|_| Malformed::Truncated)?;
+    let mut link = Link {
+        ethertype: header.ethertype.get(),
+        l3: ethernet::Header::LEN as u16,
+        tag_count: 0,
+        tags: [0; MAX_TAGS],
+    };
+    for tci in &mut link.tags {
+        if !ethernet::is_tag(link.ethertype) {
+            break;
+        }
+        let (tag, after) = Tag::ref_from_prefix(rest).map_err(|_| Malformed::Truncated)?;
+        *tci = tag.tci.get();
+        link.ethertype = tag.ethertype.get();
+        link.tag_count += 1;
+        link.l3 += Tag::LEN as u16;
+        rest = after;
+    }
+    Ok(link)
+}
+
+/// The network layer of a frame that carries IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// What the packet carries; of a later IPv6 fragment, what its fragment header says.
+    pub protocol: u8,
+    /// A part of a datagram, the first included.
+    pub fragment: bool,
+    /// A part that does not begin with the transport header.
+    pub later_fragment: bool,
+    /// Where the transport header begins, or what takes its place in a later fragment.
+    pub l4: u16,
+    /// Where the IP packet ends; padding follows.
+    pub end: u16,
+}
+
+/// Steps over the IP header with its options or extension headers. `frame_len` is the length of the
+/// whole frame, of which `frame` holds the beginning with all headers. Checksums are not verified.
+///
+/// `Ok(None)` when the frame carries something else than IP.
+///
+/// # Errors
+/// What [`ipv4::check_lengths`], [`ipv6::check`] and [`ipv6::walk_extensions`] say. A frame longer
+/// than 65,535 bytes is refused as [`Malformed::TotalLength`].
+#[inline]
+pub fn network(frame: &[u8], frame_len: usize, link: &Link) -> Result<Option<Network>, Malformed> {
+    let l3 = usize::from(link.l3);
+    let available = frame_len.saturating_sub(l3);
+    if !link.is_ip() {
+        return Ok(None);
+    }
+    let bytes = frame.get(l3..).ok_or(Malformed::Truncated)?;
+    let network = if link.ethertype == ETHERTYPE_IPV4 {
+        let checked = ipv4::check_lengths(bytes, available)?;
+        let (header, _) = ipv4::Header::ref_from_prefix(bytes).map_err(|_| Malformed::Truncated)?;
+        Network {
+            protocol: header.protocol,
+            fragment: header.is_fragment(),
+            later_fragment: header.fragment_offset() != 0,
+            l4: offset(l3 + checked.header_len)?,
+            end: offset(l3 + checked.total_len)?,
+        }
+    } else {
+        let payload_len = ipv6::check(bytes, available)?;
+        let (header, rest) =
+            ipv6::Header::ref_from_prefix(bytes).map_err(|_| Malformed::Truncated)?;
+        let chain = rest.get(..payload_len).unwrap_or(rest);
+        let upper = ipv6::walk_extensions(chain, header.next_header)?;
+        Network {
+            protocol: upper.protocol,
+            fragment: upper.fragment.is_some(),
+            later_fragment: !upper.is_first(),
+            l4: offset(l3 + ipv6::Header::LEN + upper.offset)?,
+            end: offset(l3 + ipv6::Header::LEN + payload_len)?,
+        }
+    };
+    Ok(Some(network))
+}
+
+#[inline]
+fn offset(bytes: usize) -> Result<u16, Malformed> {
+    u16::try_from(bytes).map_err(|_| Malformed::TotalLength)
+}

@@ -1,0 +1,244 @@
+//! IPv4 (RFC 791), with differentiated services and ECN in the old TOS byte (RFC 2474, 3168).
+
+use core::net::Ipv4Addr;
+
+use zerocopy::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::Malformed;
+use crate::checksum::Sum;
+use crate::ecn::Ecn;
+
+/// Protocol number of ICMP.
+pub const PROTOCOL_ICMP: u8 = 1;
+/// Protocol number of IGMP.
+pub const PROTOCOL_IGMP: u8 = 2;
+/// Protocol number of IPv4 in IP.
+pub const PROTOCOL_IPIP: u8 = 4;
+/// Protocol number of TCP.
+pub const PROTOCOL_TCP: u8 = 6;
+/// Protocol number of UDP.
+pub const PROTOCOL_UDP: u8 = 17;
+/// Protocol number of GRE.
+pub const PROTOCOL_GRE: u8 = 47;
+/// Protocol number of ESP.
+pub const PROTOCOL_ESP: u8 = 50;
+/// Protocol number of ICMPv6.
+pub const PROTOCOL_ICMPV6: u8 = 58;
+/// Protocol number of SCTP.
+pub const PROTOCOL_SCTP: u8 = 132;
+
+/// Flag in [`Header::flags_fragment`]: routers may not fragment this packet.
+pub const FLAG_DONT_FRAGMENT: u16 = 0x4000;
+/// Flag in [`Header::flags_fragment`]: more fragments follow.
+pub const FLAG_MORE_FRAGMENTS: u16 = 0x2000;
+/// The bits of [`Header::flags_fragment`] that hold the offset, in units of 8 bytes.
+pub const FRAGMENT_OFFSET_MASK: u16 = 0x1fff;
+
+/// The fixed part; options follow when [`Header::header_len`] is above [`Header::LEN`].
+#[derive(
+    FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy, Debug, PartialEq, Eq,
+)]
+#[repr(C)]
+pub struct Header {
+    /// Version (4 bits) and header length in 32-bit words (4 bits).
+    pub version_ihl: u8,
+    /// DSCP (6 bits) and ECN (2 bits).
+    pub tos: u8,
+    /// Header and payload, bytes.
+    pub total_length: U16,
+    /// Same for all fragments of a datagram.
+    pub identification: U16,
+    /// Reserved, DF, MF (3 bits) and fragment offset in units of 8 bytes (13 bits).
+    pub flags_fragment: U16,
+    /// Hops left.
+    pub ttl: u8,
+    /// What the payload is: `PROTOCOL_*`.
+    pub protocol: u8,
+    /// Over the header and its options.
+    pub checksum: U16,
+    /// From whom.
+    pub source: [u8; 4],
+    /// To whom.
+    pub destination: [u8; 4],
+}
+
+impl Header {
+    /// Bytes of the fixed part.
+    pub const LEN: usize = 20;
+    /// Most bytes that a header with options can have.
+    pub const MAX_LEN: usize = 60;
+    /// [`Header::version_ihl`] of a header without options.
+    pub const VERSION_IHL: u8 = 0x45;
+
+    /// The version field; 4 in a packet worth looking at.
+    #[inline]
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        self.version_ihl >> 4
+    }
+
+    /// Bytes of header and options as the field says: 0 to 60, below 20 in a malformed packet.
+    #[inline]
+    #[must_use]
+    pub const fn header_len(&self) -> usize {
+        (self.version_ihl & 0x0f) as usize * 4
+    }
+
+    /// Differentiated services code point, 0 to 63.
+    #[inline]
+    #[must_use]
+    pub const fn dscp(&self) -> u8 {
+        self.tos >> 2
+    }
+
+    /// The congestion mark.
+    #[inline]
+    #[must_use]
+    pub const fn ecn(&self) -> Ecn {
+        Ecn::from_bits(self.tos)
+    }
+
+    /// Sets the congestion mark and patches the header checksum.
+    #[inline]
+    pub fn set_ecn(&mut self, ecn: Ecn) {
+        let tos = ecn.in_byte(self.tos);
+        let delta = crate::checksum::Delta::new().u16(u16::from(self.tos), u16::from(tos));
+        self.tos = tos;
+        self.checksum.set(delta.apply(self.checksum.get()));
+    }
+
+    /// Takes one off the TTL and patches the header checksum. Call only with a TTL above zero;
+    /// zero stays zero.
+    #[inline]
+    pub fn decrement_ttl(&mut self) {
+        let ttl = self.ttl.saturating_sub(1);
+        // The TTL is the first, more significant, byte of its 16-bit word.
+        let delta =
+            crate::checksum::Delta::new().u16(u16::from(self.ttl) << 8, u16::from(ttl) << 8);
+        self.ttl = ttl;
+        self.checksum.set(delta.apply(self.checksum.get()));
+    }
+
+    /// Routers may not fragment this packet.
+    #[inline]
+    #[must_use]
+    pub const fn dont_fragment(&self) -> bool {
+        self.flags_fragment.get() & FLAG_DONT_FRAGMENT != 0
+    }
+
+    /// More fragments follow.
+    #[inline]
+    #[must_use]
+    pub const fn more_fragments(&self) -> bool {
+        self.flags_fragment.get() & FLAG_MORE_FRAGMENTS != 0
+    }
+
+    /// Where this fragment's payload begins in the datagram's, in bytes: 0 to 65,528.
+    #[inline]
+    #[must_use]
+    pub const fn fragment_offset(&self) -> usize {
+        (self.flags_fragment.get() & FRAGMENT_OFFSET_MASK) as usize * 8
+    }
+
+    /// A part of a datagram, the first included.
+    #[inline]
+    #[must_use]
+    pub const fn is_fragment(&self) -> bool {
+        self.flags_fragment.get() & (FLAG_MORE_FRAGMENTS | FRAGMENT_OFFSET_MASK) != 0
+    }
+
+    /// From whom.
+    #[inline]
+    #[must_use]
+    pub const fn source_addr(&self) -> Ipv4Addr {
+        let [a, b, c, d] = self.source;
+        Ipv4Addr::new(a, b, c, d)
+    }
+
+    /// To whom.
+    #[inline]
+    #[must_use]
+    pub const fn destination_addr(&self) -> Ipv4Addr {
+        let [a, b, c, d] = self.destination;
+        Ipv4Addr::new(a, b, c, d)
+    }
+
+    /// The pseudo header for the checksum of a `protocol` packet of `length` bytes.
+    #[inline]
+    #[must_use]
+    pub fn pseudo_header(&self, protocol: u8, length: u16) -> Sum {
+        Sum::pseudo_v4(self.source, self.destination, protocol, length)
+    }
+}
+
+/// What [`check`] found: both in bytes, `Header::LEN <= header_len <= total_len <= what arrived`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Header and options.
+    pub header_len: usize,
+    /// Header, options and payload; what follows in the frame is padding.
+    pub total_len: usize,
+}
+
+/// Is this a header that a router may act on (RFC 1812, 5.2.2)?
+///
+/// `bytes` begin with the header and hold it whole; `frame_l3_len` is how many bytes of the frame
+/// there are from there on, which is more than `bytes.len()` where a packet lies in several buffers.
+///
+/// # Errors
+/// The first of: truncated, version, header length, total length, checksum.
+#[inline]
+pub fn check(bytes: &[u8], frame_l3_len: usize) -> Result<Checked, Malformed> {
+    let checked = check_lengths(bytes, frame_l3_len)?;
+    let header = bytes
+        .get(..checked.header_len)
+        .ok_or(Malformed::Truncated)?;
+    if !checksum_ok(header) {
+        return Err(Malformed::Checksum);
+    }
+    Ok(checked)
+}
+
+/// As [`check`] without the checksum: for when the NIC has verified it, or only offsets are wanted.
+///
+/// # Errors
+/// The first of: truncated, version, header length, total length.
+#[inline]
+pub fn check_lengths(bytes: &[u8], frame_l3_len: usize) -> Result<Checked, Malformed> {
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Malformed::Truncated)?;
+    if header.version() != 4 {
+        return Err(Malformed::Version);
+    }
+    let header_len = header.header_len();
+    if header_len < Header::LEN {
+        return Err(Malformed::HeaderLength);
+    }
+    if header_len > bytes.len() {
+        return Err(Malformed::Truncated);
+    }
+    let total_len = usize::from(header.total_length.get());
+    if total_len < header_len || total_len > frame_l3_len {
+        return Err(Malformed::TotalLength);
+    }
+    Ok(Checked {
+        header_len,
+        total_len,
+    })
+}
+
+/// Does the checksum of this header hold? `header` is the fixed part and the options, nothing more.
+#[inline]
+#[must_use]
+pub fn checksum_ok(header: &[u8]) -> bool {
+    Sum::new().add_bytes(header).is_valid()
+}
+
+/// The options of a packet that [`check`] has passed: between the fixed part and the payload.
+#[inline]
+#[must_use]
+pub fn options(bytes: &[u8], checked: Checked) -> &[u8] {
+    bytes
+        .get(Header::LEN..checked.header_len)
+        .unwrap_or_default()
+}

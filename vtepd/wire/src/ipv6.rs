@@ -1,0 +1,295 @@
+//! IPv6 (RFC 8200) and the chain of its extension headers.
+
+use core::net::Ipv6Addr;
+
+use zerocopy::network_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::Malformed;
+use crate::checksum::Sum;
+use crate::ecn::Ecn;
+
+/// Extension header: options for every hop; only ever the first.
+pub const HOP_BY_HOP: u8 = 0;
+/// Extension header: routing.
+pub const ROUTING: u8 = 43;
+/// Extension header: fragment.
+pub const FRAGMENT: u8 = 44;
+/// Extension header: authentication (RFC 4302).
+pub const AUTHENTICATION: u8 = 51;
+/// Nothing follows.
+pub const NO_NEXT_HEADER: u8 = 59;
+/// Extension header: options for the destination.
+pub const DESTINATION_OPTIONS: u8 = 60;
+
+/// Longest chain that is followed. RFC 8200 needs six, one of them twice; a longer chain is an
+/// attack on whoever walks it.
+pub const MAX_EXTENSIONS: usize = 8;
+
+/// The fixed header.
+#[derive(
+    FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy, Debug, PartialEq, Eq,
+)]
+#[repr(C)]
+pub struct Header {
+    /// Version (4 bits), traffic class (8 bits), flow label (20 bits).
+    pub version_class_flow: U32,
+    /// Bytes after this header, extension headers included.
+    pub payload_length: U16,
+    /// What follows: an extension header or a protocol.
+    pub next_header: u8,
+    /// Hops left.
+    pub hop_limit: u8,
+    /// From whom.
+    pub source: [u8; 16],
+    /// To whom.
+    pub destination: [u8; 16],
+}
+
+impl Header {
+    /// Bytes on the wire.
+    pub const LEN: usize = 40;
+
+    /// The version field; 6 in a packet worth looking at.
+    #[inline]
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        (self.version_class_flow.get() >> 28) as u8
+    }
+
+    /// DSCP and ECN, as the TOS byte of IPv4.
+    #[inline]
+    #[must_use]
+    pub const fn traffic_class(&self) -> u8 {
+        (self.version_class_flow.get() >> 20) as u8
+    }
+
+    /// Sets DSCP and ECN.
+    #[inline]
+    pub fn set_traffic_class(&mut self, class: u8) {
+        let others = self.version_class_flow.get() & 0xf00f_ffff;
+        self.version_class_flow.set(others | u32::from(class) << 20);
+    }
+
+    /// Differentiated services code point, 0 to 63.
+    #[inline]
+    #[must_use]
+    pub const fn dscp(&self) -> u8 {
+        self.traffic_class() >> 2
+    }
+
+    /// The flow label, 20 bits.
+    #[inline]
+    #[must_use]
+    pub const fn flow_label(&self) -> u32 {
+        self.version_class_flow.get() & 0x000f_ffff
+    }
+
+    /// The congestion mark.
+    #[inline]
+    #[must_use]
+    pub const fn ecn(&self) -> Ecn {
+        Ecn::from_bits(self.traffic_class())
+    }
+
+    /// Sets the congestion mark. No checksum covers it.
+    #[inline]
+    pub fn set_ecn(&mut self, ecn: Ecn) {
+        self.set_traffic_class(ecn.in_byte(self.traffic_class()));
+    }
+
+    /// From whom.
+    #[inline]
+    #[must_use]
+    pub const fn source_addr(&self) -> Ipv6Addr {
+        Ipv6Addr::from_octets(self.source)
+    }
+
+    /// To whom.
+    #[inline]
+    #[must_use]
+    pub const fn destination_addr(&self) -> Ipv6Addr {
+        Ipv6Addr::from_octets(self.destination)
+    }
+
+    /// The pseudo header for the checksum of a `next_header` packet of `length` bytes (8.1).
+    #[inline]
+    #[must_use]
+    pub fn pseudo_header(&self, next_header: u8, length: u32) -> Sum {
+        Sum::pseudo_v6(&self.source, &self.destination, next_header, length)
+    }
+}
+
+/// Is this a header that a router may act on? Returns the payload's length in bytes; what follows
+/// it in the frame is padding.
+///
+/// `frame_l3_len` is how many bytes of the frame there are from the header on. A jumbogram
+/// (RFC 2675) says zero and is seen as empty: no link here carries one.
+///
+/// # Errors
+/// The first of: truncated, version, total length.
+#[inline]
+pub fn check(bytes: &[u8], frame_l3_len: usize) -> Result<usize, Malformed> {
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Malformed::Truncated)?;
+    if header.version() != 6 {
+        return Err(Malformed::Version);
+    }
+    let payload_len = usize::from(header.payload_length.get());
+    if Header::LEN + payload_len > frame_l3_len {
+        return Err(Malformed::TotalLength);
+    }
+    Ok(payload_len)
+}
+
+/// The fragment extension header (4.5).
+#[derive(
+    FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy, Debug, PartialEq, Eq,
+)]
+#[repr(C)]
+pub struct FragmentHeader {
+    /// What the fragmentable part begins with; only the first fragment's is binding.
+    pub next_header: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Offset in units of 8 bytes (13 bits), reserved (2 bits), more fragments (1 bit).
+    pub offset_flags: U16,
+    /// Same for all fragments of a packet.
+    pub identification: U32,
+}
+
+impl FragmentHeader {
+    /// Bytes on the wire.
+    pub const LEN: usize = 8;
+}
+
+/// What a fragment header said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Where the [`FragmentHeader`] lies, in bytes after the fixed header.
+    pub at: usize,
+    /// Where this payload begins in the original's fragmentable part, bytes.
+    pub offset: usize,
+    /// More fragments follow.
+    pub more: bool,
+    /// Same for all fragments of a packet.
+    pub identification: u32,
+}
+
+/// What lies behind the extension headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upper {
+    /// Its protocol number; of a later fragment, what its fragment header says.
+    pub protocol: u8,
+    /// Where it begins, in bytes after the fixed header.
+    pub offset: usize,
+    /// The packet is a fragment. One that is both first and last ("atomic") is one too.
+    pub fragment: Option<Fragment>,
+}
+
+impl Upper {
+    /// The upper-layer header lies at [`Upper::offset`]: not so in a later fragment.
+    #[inline]
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        match self.fragment {
+            Some(fragment) => fragment.offset == 0,
+            None => true,
+        }
+    }
+}
+
+/// Steps over the extension headers. `bytes` begin right after the fixed header, whose
+/// `next_header` is `first`. ESP ends the chain, as does whatever is not an extension header.
+///
+/// # Errors
+/// Truncated; [`Malformed::Extension`] when hop-by-hop options are not first, a second fragment header
+/// follows a first, or there are more than [`MAX_EXTENSIONS`].
+#[inline]
+pub fn walk_extensions(bytes: &[u8], first: u8) -> Result<Upper, Malformed> {
+    // Nearly every packet has none.
+    if !is_extension(first) {
+        return Ok(Upper {
+            protocol: first,
+            offset: 0,
+            fragment: None,
+        });
+    }
+    walk(bytes, first, false)
+}
+
+/// The fragment header alone, if the packet has one: what all fragments of a packet agree on.
+///
+/// # Errors
+/// As [`walk_extensions`], for the headers up to the fragment header.
+#[inline]
+pub fn find_fragment(bytes: &[u8], first: u8) -> Result<Upper, Malformed> {
+    walk(bytes, first, true)
+}
+
+#[inline]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS
+    )
+}
+
+fn walk(bytes: &[u8], first: u8, stop_at_fragment: bool) -> Result<Upper, Malformed> {
+    let mut upper = Upper {
+        protocol: first,
+        offset: 0,
+        fragment: None,
+    };
+    for count in 0..=MAX_EXTENSIONS {
+        if !is_extension(upper.protocol) {
+            return Ok(upper);
+        }
+        let misplaced = (upper.protocol == HOP_BY_HOP && count > 0)
+            || (upper.protocol == FRAGMENT && upper.fragment.is_some());
+        if misplaced {
+            return Err(Malformed::Extension);
+        }
+        let rest = bytes.get(upper.offset..).ok_or(Malformed::Truncated)?;
+        if upper.protocol == FRAGMENT {
+            let (header, _) =
+                FragmentHeader::ref_from_prefix(rest).map_err(|_| Malformed::Truncated)?;
+            let offset_flags = header.offset_flags.get();
+            let fragment = Fragment {
+                at: upper.offset,
+                offset: usize::from(offset_flags & 0xfff8),
+                more: offset_flags & 1 != 0,
+                identification: header.identification.get(),
+            };
+            upper.fragment = Some(fragment);
+            upper.protocol = header.next_header;
+            upper.offset += FragmentHeader::LEN;
+            if fragment.offset != 0 || stop_at_fragment {
+                return Ok(upper);
+            }
+            continue;
+        }
+        let &[next, length, ..] = rest else {
+            return Err(Malformed::Truncated);
+        };
+        let length = match upper.protocol {
+            // In 32-bit words, less two (RFC 4302, 2.2).
+            AUTHENTICATION => (usize::from(length) + 2) * 4,
+            // In 64-bit words, the first not counted.
+            _ => (usize::from(length) + 1) * 8,
+        };
+        if length > rest.len() {
+            return Err(Malformed::Truncated);
+        }
+        upper.protocol = next;
+        upper.offset += length;
+    }
+    Err(Malformed::Extension)
+}
+
+/// The group that a host with this address listens to for neighbour solicitations (RFC 4291, 2.7.1).
+#[inline]
+#[must_use]
+pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from_octets([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xff, a, b, c])
+}
