@@ -1,0 +1,156 @@
+//! The neighbour tables: (network, IP address) → MAC and where it is. One for
+//! each family, one cache line per lookup in both.
+//!
+//! ```text
+//!  IPv4 key | network 16 | 0 | address 32 |      value | MAC 48 | adjacency 16 |
+//!  IPv6 key   network 16 + address 128
+//! ```
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use vtepd_wire::Mac;
+use vtepd_wire::hash::KeyedHash;
+
+use crate::bucket::{Narrow, Wide, WideKey};
+use crate::index::{AdjacencyIndex, NetworkIndex};
+use crate::rcu::{Domain, Reader};
+use crate::table::{self, TableFull, Usage};
+
+/// Who has an address, and where that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Neighbour {
+    /// Its MAC.
+    pub mac: Mac,
+    /// The way to it.
+    pub adjacency: AdjacencyIndex,
+}
+
+impl Neighbour {
+    #[inline(always)]
+    fn to_bits(self) -> u64 {
+        self.mac.to_u64() << 16 | u64::from(self.adjacency.get())
+    }
+
+    #[inline(always)]
+    fn from_bits(bits: u64) -> Option<Self> {
+        Some(Self {
+            mac: Mac::from_u64(bits >> 16),
+            adjacency: AdjacencyIndex::new(bits as u16)?,
+        })
+    }
+}
+
+#[inline(always)]
+fn narrow(network: NetworkIndex, address: Ipv4Addr) -> u64 {
+    u64::from(network.get()) << 48 | u64::from(address.to_bits())
+}
+
+#[inline(always)]
+fn wide(network: NetworkIndex, address: Ipv6Addr) -> WideKey {
+    WideKey {
+        network: network.get(),
+        address: address.to_bits(),
+    }
+}
+
+pub(crate) struct Shared {
+    v4: Arc<table::Shared<Narrow>>,
+    v6: Arc<table::Shared<Wide>>,
+}
+
+/// The neighbours as a worker sees them for one burst.
+#[derive(Clone, Copy)]
+pub struct NeighbourView<'r> {
+    v4: table::View<'r, Narrow>,
+    v6: table::View<'r, Wide>,
+}
+
+impl<'r> NeighbourView<'r> {
+    pub(crate) fn new(shared: &'r Shared, reader: &'r Reader) -> Self {
+        Self {
+            v4: shared.v4.view(reader),
+            v6: shared.v6.view(reader),
+        }
+    }
+
+    /// Who has an IPv4 address.
+    #[inline]
+    pub fn find_v4(&self, network: NetworkIndex, address: Ipv4Addr) -> Option<Neighbour> {
+        let key = narrow(network, address);
+        Neighbour::from_bits(self.v4.find(self.v4.hash(key), key)?.value())
+    }
+
+    /// Who has an IPv6 address.
+    #[inline]
+    pub fn find_v6(&self, network: NetworkIndex, address: Ipv6Addr) -> Option<Neighbour> {
+        let key = wide(network, address);
+        Neighbour::from_bits(self.v6.find(self.v6.hash(key), key)?.value())
+    }
+}
+
+/// The control thread's side of the neighbour tables.
+pub struct NeighbourWriter {
+    v4: table::Writer<Narrow>,
+    v6: table::Writer<Wide>,
+}
+
+impl NeighbourWriter {
+    pub(crate) fn new(domain: &Arc<Domain>, hash: KeyedHash, capacity: usize) -> (Shared, Self) {
+        let (shared4, v4) = table::Writer::new(domain, hash, "IPv4 neighbour", capacity);
+        let (shared6, v6) = table::Writer::new(domain, hash, "IPv6 neighbour", capacity);
+        (
+            Shared {
+                v4: shared4,
+                v6: shared6,
+            },
+            Self { v4, v6 },
+        )
+    }
+
+    /// Who has an address.
+    pub fn get(&self, network: NetworkIndex, address: IpAddr) -> Option<Neighbour> {
+        Neighbour::from_bits(match address {
+            IpAddr::V4(address) => self.v4.get(narrow(network, address)),
+            IpAddr::V6(address) => self.v6.get(wide(network, address)),
+        }?)
+    }
+
+    /// Adds or replaces a neighbour; returns the previous one.
+    ///
+    /// # Errors
+    ///
+    /// [`TableFull`], and nothing has changed.
+    pub fn insert(
+        &mut self,
+        network: NetworkIndex,
+        address: IpAddr,
+        neighbour: Neighbour,
+    ) -> Result<Option<Neighbour>, TableFull> {
+        let bits = neighbour.to_bits();
+        let previous = match address {
+            IpAddr::V4(address) => self.v4.insert(narrow(network, address), bits, 0),
+            IpAddr::V6(address) => self.v6.insert(wide(network, address), bits, 0),
+        }?;
+        Ok(previous.and_then(Neighbour::from_bits))
+    }
+
+    /// Removes a neighbour and returns it.
+    pub fn remove(&mut self, network: NetworkIndex, address: IpAddr) -> Option<Neighbour> {
+        Neighbour::from_bits(match address {
+            IpAddr::V4(address) => self.v4.remove(narrow(network, address)),
+            IpAddr::V6(address) => self.v6.remove(wide(network, address)),
+        }?)
+    }
+
+    /// Use of the IPv4 and of the IPv6 table.
+    pub fn usage(&self) -> [Usage; 2] {
+        [self.v4.usage(), self.v6.usage()]
+    }
+
+    /// Gives slots and memory back whose readers have moved on.
+    pub fn collect(&mut self) {
+        self.v4.collect();
+        self.v6.collect();
+    }
+}

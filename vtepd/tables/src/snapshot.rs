@@ -1,0 +1,225 @@
+//! The small, rarely changing state: interfaces, networks, ways out. Readers see
+//! one immutable [`Snapshot`] per burst; the writer edits a copy and publishes it.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use vtepd_wire::{Mac, Vni};
+
+use crate::adjacency::{Adjacency, Tag};
+use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex};
+
+/// Interfaces, networks and ways out at one moment.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// By [`InterfaceIndex`].
+    interfaces: Vec<Interface>,
+    /// By [`NetworkIndex`]; 0 is never used.
+    networks: Vec<Network>,
+    /// By [`AdjacencyIndex`]; 0 is never used.
+    adjacencies: Vec<Adjacency>,
+    /// Our addresses on the underlay.
+    pub local: LocalAddresses,
+}
+
+impl Snapshot {
+    /// An interface. `None` where there is none.
+    #[inline(always)]
+    pub fn interface(&self, index: InterfaceIndex) -> Option<&Interface> {
+        self.interfaces.get(index.as_usize())
+    }
+
+    /// A network. `None` where there is none.
+    #[inline(always)]
+    pub fn network(&self, index: NetworkIndex) -> Option<&Network> {
+        self.networks.get(index.as_usize())
+    }
+
+    /// A way out; [`Adjacency::Vacant`] where there is none.
+    #[inline(always)]
+    pub fn adjacency(&self, index: AdjacencyIndex) -> &Adjacency {
+        self.adjacencies
+            .get(index.as_usize())
+            .unwrap_or(&Adjacency::Vacant)
+    }
+
+    /// The interface to change; interfaces up to it come into being.
+    pub fn interface_mut(&mut self, index: InterfaceIndex) -> &mut Interface {
+        at(&mut self.interfaces, index.as_usize())
+    }
+
+    /// The network to change.
+    pub fn network_mut(&mut self, index: NetworkIndex) -> &mut Network {
+        at(&mut self.networks, index.as_usize())
+    }
+
+    /// The way out to change.
+    pub fn adjacency_mut(&mut self, index: AdjacencyIndex) -> &mut Adjacency {
+        at(&mut self.adjacencies, index.as_usize())
+    }
+}
+
+fn at<T: Default + Clone>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if list.len() <= index {
+        list.resize(index + 1, T::default());
+    }
+    &mut list[index]
+}
+
+/// VLAN ids and, as 0, no tag.
+const TAGS: usize = 4096;
+
+/// An interface as the packet path sees it.
+#[derive(Clone, Default)]
+pub struct Interface {
+    /// Its MAC.
+    pub mac: Mac,
+    /// Largest packet without the Ethernet header and tags.
+    pub mtu: u16,
+    /// Its own part in the underlay.
+    pub underlay: Option<Underlay>,
+    bindings: Option<Arc<[Bound; TAGS]>>,
+}
+
+/// What frames with one tag (or none) on an interface are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Bound {
+    /// Nobody's.
+    #[default]
+    Nothing,
+    /// Packets of the underlay.
+    Underlay,
+    /// Frames of a network.
+    Network {
+        /// Which.
+        network: NetworkIndex,
+        /// The way back.
+        adjacency: AdjacencyIndex,
+    },
+}
+
+impl Interface {
+    /// What frames with VLAN id `vlan` are; 0 stands for untagged and
+    /// priority-tagged frames (IEEE 802.1Q, 9.6).
+    #[inline(always)]
+    pub fn bound(&self, vlan: u16) -> Bound {
+        self.bindings
+            .as_ref()
+            .and_then(|bindings| bindings.get(usize::from(vlan)))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Says what frames with VLAN id `vlan` (0: none) are.
+    pub fn bind(&mut self, vlan: u16, bound: Bound) {
+        let bindings = self
+            .bindings
+            .get_or_insert_with(|| Arc::new([Bound::Nothing; TAGS]));
+        if let Some(place) = Arc::make_mut(bindings).get_mut(usize::from(vlan)) {
+            *place = bound;
+        }
+    }
+}
+
+/// The underlay on one interface.
+#[derive(Clone, Default, Debug)]
+pub struct Underlay {
+    /// Its tag.
+    pub tag: Option<Tag>,
+    /// IPv4 addresses that ARP and echo are answered for.
+    pub ipv4: Vec<Ipv4Addr>,
+    /// IPv6 addresses that ND and echo are answered for.
+    pub ipv6: Vec<Ipv6Addr>,
+}
+
+/// The addresses that VXLAN is terminated on, whichever interface it comes by.
+#[derive(Clone, Default, Debug)]
+pub struct LocalAddresses {
+    ipv4: Vec<Ipv4Addr>,
+    ipv6: Vec<Ipv6Addr>,
+    groups: Vec<IpAddr>,
+    /// UDP ports that VXLAN is expected on.
+    pub udp_ports: Vec<u16>,
+}
+
+impl LocalAddresses {
+    /// Replaces the addresses and the multicast groups that were joined.
+    pub fn set(
+        &mut self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        groups: impl IntoIterator<Item = IpAddr>,
+    ) {
+        (self.ipv4, self.ipv6) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => self.ipv4.push(address),
+                IpAddr::V6(address) => self.ipv6.push(address),
+            }
+        }
+        self.groups = groups.into_iter().collect();
+    }
+
+    /// Whether an IPv4 address is ours. There are one or two.
+    #[inline(always)]
+    pub fn has_v4(&self, address: Ipv4Addr) -> bool {
+        self.ipv4.contains(&address)
+    }
+
+    /// Whether an IPv6 address is ours.
+    #[inline(always)]
+    pub fn has_v6(&self, address: Ipv6Addr) -> bool {
+        self.ipv6.contains(&address)
+    }
+
+    /// Whether we have joined a group.
+    #[inline]
+    pub fn joined(&self, group: IpAddr) -> bool {
+        self.groups.contains(&group)
+    }
+
+    /// Whether VXLAN is expected on a UDP port.
+    #[inline(always)]
+    pub fn listens_on(&self, port: u16) -> bool {
+        self.udp_ports.contains(&port)
+    }
+}
+
+/// A network as the packet path sees it.
+#[derive(Clone, Default)]
+pub struct Network {
+    /// The VNI of a VXLAN segment.
+    pub vni: Option<Vni>,
+    /// Whether source MACs are learned.
+    pub learning: bool,
+    /// Whether frames with an inner VLAN tag pass (RFC 7348, section 6.1: dropped
+    /// unless configured).
+    pub vlan_transparent: bool,
+    /// Whether ARP and ND are answered from the neighbour tables.
+    pub suppression: bool,
+    flood: Option<Arc<[AdjacencyIndex]>>,
+    first_tunnel: u32,
+}
+
+impl Network {
+    /// Sets the ways that BUM frames take: the ports on this host, then the
+    /// remote VTEPs or the multicast group.
+    pub fn set_flood(&mut self, ports: &[AdjacencyIndex], tunnels: &[AdjacencyIndex]) {
+        self.flood = Some(ports.iter().chain(tunnels).copied().collect());
+        self.first_tunnel = ports.len() as u32;
+    }
+
+    /// The ways for a frame that came in by a port: all. The caller leaves out
+    /// the one it came by.
+    #[inline]
+    pub fn flood_from_port(&self) -> &[AdjacencyIndex] {
+        self.flood.as_deref().unwrap_or_default()
+    }
+
+    /// The ways for a frame that came in by a tunnel: ports only (split horizon).
+    #[inline]
+    pub fn flood_from_tunnel(&self) -> &[AdjacencyIndex] {
+        self.flood_from_port()
+            .get(..self.first_tunnel as usize)
+            .unwrap_or_default()
+    }
+}
