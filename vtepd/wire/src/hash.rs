@@ -5,17 +5,21 @@
 //! is not linear: with a CRC, or any function where `h(a ^ d) ^ h(a)` depends on `d` alone, a set that
 //! collides under one key collides under all.
 //!
-//! One step multiplies 64 by 64 bits and folds the 128-bit product onto itself by exclusive or:
-//! three instructions, about four cycles. It resists who cannot see hash values, and is not a
-//! cryptographic function.
+//! Each word is absorbed by one *folded multiplication*: 64 by 64 bits, the 128-bit product folded onto
+//! itself by exclusive or; three instructions, about four cycles. One more ends the hash. Without
+//! that last one 3 % of keys put 48 or more (up to 249) of 65,536 consecutive numbers into one of 4096
+//! buckets, where 16 would be even and a random function stays below 48; with it none of 3200 trials
+//! passed 42.
+//!
+//! The hash resists who cannot see its values. It is not a cryptographic function.
 
 /// A hash function chosen by two secret keys. 24 bytes; copy it to where it is used.
 #[derive(Clone, Copy)]
 pub struct KeyedHash {
-    first: u64,
-    /// Odd, so that no input bit is lost in the low half of the product.
-    second: u64,
-    third: u64,
+    start: u64,
+    /// Odd, as is `last`: the low half of the product then keeps every bit of the input.
+    each: u64,
+    last: u64,
 }
 
 impl KeyedHash {
@@ -24,45 +28,49 @@ impl KeyedHash {
     #[inline]
     #[must_use]
     pub const fn new(key0: u64, key1: u64) -> Self {
-        // Two keys are stretched to a third, so that the second step is not keyed like the first.
-        // The constant is 2^64 divided by the golden ratio: no structure to cancel a key's.
+        // A third multiplier out of two keys. The constant, 2^64 divided by the golden ratio, has
+        // no structure that could cancel theirs.
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         Self {
-            first: key0,
-            second: key1 | 1,
-            third: folded_multiply(key0 ^ GOLDEN, key1.rotate_left(32) | 1) | 1,
+            start: key0,
+            each: key1 | 1,
+            last: folded_multiply(key0 ^ GOLDEN, key1.rotate_left(32) | 1) | 1,
         }
     }
 
-    /// Hash of one word. All 64 bits of the result are usable.
+    /// Hash of one word. All 64 bits of the result are usable, of this and the other functions.
     #[inline]
     #[must_use]
     pub const fn hash_u64(&self, key: u64) -> u64 {
-        folded_multiply(key ^ self.first, self.second)
+        self.finish(self.absorb(self.start, key))
     }
 
     /// Hash of two words.
     #[inline]
     #[must_use]
     pub const fn hash_u128(&self, key: u128) -> u64 {
-        self.step(self.hash_u64(key as u64), (key >> 64) as u64)
+        let low = self.absorb(self.start, key as u64);
+        self.finish(self.absorb(low, (key >> 64) as u64))
     }
 
-    /// Hash of any number of words, each absorbed by one [`KeyedHash::step`].
+    /// Hash of any number of words, the number being part of what is hashed only by the type.
     #[inline]
     #[must_use]
     pub fn hash_words<const N: usize>(&self, words: [u64; N]) -> u64 {
-        words
+        let state = words
             .into_iter()
-            .fold(self.first, |state, word| self.step(state, word))
+            .fold(self.start, |state, word| self.absorb(state, word));
+        self.finish(state)
     }
 
-    /// Absorbs one more word into what was hashed so far.
     #[inline]
-    #[must_use]
-    pub const fn step(&self, state: u64, word: u64) -> u64 {
-        // Rotated, so that `word` cannot cancel a state it equals: 0 ^ anything would forget it.
-        folded_multiply(state.rotate_left(29) ^ word ^ self.first, self.third)
+    const fn absorb(&self, state: u64, word: u64) -> u64 {
+        folded_multiply(state ^ word, self.each)
+    }
+
+    #[inline]
+    const fn finish(&self, state: u64) -> u64 {
+        folded_multiply(state, self.last)
     }
 }
 
