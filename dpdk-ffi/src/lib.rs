@@ -1,1 +1,46 @@
 //! Safe ownership of DPDK: EAL, pools, mbufs, bursts, ports and rings.
+//!
+//! The only crate of the workspace that touches DPDK. Device strings and configurations come in; out
+//! go queues that fill and empty [`Burst`]s of owned [`Mbuf`]s. Nothing here knows a packet format.
+//!
+//! ```text
+//!  Eal ──attach──▶ PortId ──Port::open──▶ Port ──take_rx_queue──▶ RxQueue ──receive──▶┐
+//!   │                          ▲           │                                        Burst of Mbuf ◀─▶ ring
+//!   └──Pool::create──▶ Pool ───┘           └────take_tx_queue──▶ TxQueue ◀─transmit──┘
+//! ```
+//!
+//! What holds, by type: an mbuf has one owner and is freed once; a queue is used by one thread at a
+//! time and not after its port is closed; bytes that two frames share are not written; DPDK ends after
+//! everything made of it. No raw pointer leaves the crate.
+//!
+//! It builds against DPDK 22.11 and newer LTS releases, found by pkg-config.
+
+mod burst;
+mod cycles;
+mod eal;
+mod error;
+mod log;
+mod mbuf;
+mod offload;
+mod pool;
+mod port;
+mod port_info;
+mod queue;
+mod ring;
+mod segment;
+mod sys;
+mod thread;
+
+pub use burst::{Burst, Drain};
+pub use cycles::{rdtsc, tsc_hz};
+pub use eal::{Eal, EalConfig, Memory};
+pub use error::{EalError, Errno, PoolError, PortError, RingError};
+pub use log::{LogHook, LogLevel};
+pub use mbuf::Mbuf;
+pub use offload::{RxChecksum, TxChecksum, TxL4};
+pub use pool::{HEADROOM, Pool, PoolConfig};
+pub use port::{Link, Port, PortConfig, PortStats};
+pub use port_info::{Offloads, PortId, PortInfo};
+pub use queue::{RxQueue, Sent, TxQueue};
+pub use ring::{RingConsumer, RingProducer, ring};
+pub use thread::WorkerThread;
