@@ -1,0 +1,39 @@
+//! The kinds of resource: what the operator writes, and what the state keeps of it.
+//!
+//! Each kind has one file with two types. The *document* (`NetworkSpec`) is the JSON of the API: text
+//! identifiers, optional fields, unknown fields refused. The *record* (`Network`) is what the state keeps and the
+//! control plane sees: references resolved to [`Handle`]s, defaults filled in, compact enough for a million.
+//!
+//! ```text
+//!            resolve (references looked up, fields checked)
+//!  NetworkSpec ───────────────────────────────────────────▶ Network ──▶ claims: what it uses and occupies
+//!      ▲                                                       │
+//!      └───────────────────────── spec ────────────────────────┘
+//! ```
+//!
+//! [`Kind`] ties the two together. To add a kind: write its file, implement [`Kind`], add it to
+//! [`each_kind`] and give it a table in `State`; the REST paths, the store, transactions, diffs, the export and
+//! the OpenAPI document follow from that.
+
+mod addresses;
+mod attachment;
+mod fdb;
+mod host;
+mod interface;
+mod kind;
+mod location;
+mod network;
+mod port;
+
+pub use addresses::AddressList;
+pub use attachment::{Attachment, Tag, Tpid, Vid};
+pub use fdb::{FdbKey, FdbKeyError, StaticFdb, StaticFdbSpec};
+pub use host::{Host, HostSpec, UdpChecksum, VXLAN_PORT};
+pub(crate) use interface::overlap;
+pub use interface::{DeviceIndex, Interface, InterfaceSpec, Route, RouteSpec};
+pub use kind::{Key, Kind, KindVisitor, Spec, each_kind};
+pub use location::Location;
+pub use network::{BindingSpec, Flood, FloodSpec, Network, NetworkSpec, Segment, SegmentSpec, Vni};
+pub use port::{Port, PortSpec};
+
+pub use crate::state::Handle;

@@ -1,0 +1,471 @@
+//! `networks`: the tenants' layer 2, each a VXLAN or a VLAN segment.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::attachment::find;
+use super::{Attachment, Host, Interface, Kind, Spec, Tag, Tpid, Vid};
+use crate::id::Id;
+use crate::refusal::Refusal;
+use crate::state::{Claim, Handle, Owner, Place, Staged, StagedTable, State, Table, Used, View};
+
+/// The least MTU of a network: what every IPv4 module must forward (RFC 791 §3.2).
+const MIN_MTU: u16 = 68;
+/// Learned addresses not heard for this long are forgotten (seconds; IEEE 802.1D's default).
+const DEFAULT_AGEING: u32 = 300;
+
+/// A network as written in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Network)]
+pub struct NetworkSpec {
+    /// The identifier; in a write it may be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its form on the wire between hosts.
+    pub segment: SegmentSpec,
+    /// The largest IP packet, in bytes; by default what fits the underlay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 68)]
+    pub mtu: Option<u16>,
+    /// Where it meets interfaces of this box.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<BindingSpec>,
+    /// How broadcast, unknown unicast and multicast reach the other hosts.
+    #[serde(default)]
+    pub flood: FloodSpec,
+    /// Remote hosts to flood to beside those that have a port in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Id>)]
+    pub hosts: Vec<Id>,
+    /// Whether source addresses are learned.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub learning: bool,
+    /// Seconds after which a learned address that was not heard is forgotten.
+    #[serde(default = "default_ageing")]
+    #[schema(minimum = 1, default = 300)]
+    pub ageing: u32,
+    /// The most learned addresses; by default as many as the table holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learn_limit: Option<u32>,
+    /// Whether 802.1Q tags inside VXLAN are carried. Otherwise such frames are dropped (RFC 7348 §6.1).
+    #[serde(default)]
+    #[schema(default = false)]
+    pub vlan_transparent: bool,
+    /// Whether ARP and neighbour solicitations for known ports are answered here.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub arp_suppression: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_ageing() -> u32 {
+    DEFAULT_AGEING
+}
+
+/// A segment as written in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(as = Segment)]
+pub enum SegmentSpec {
+    /// VXLAN between VTEPs.
+    Vxlan {
+        /// The VXLAN network identifier.
+        vni: Vni,
+    },
+    /// A VLAN of an interface.
+    Vlan {
+        /// The interface.
+        interface: Id,
+        /// The VLAN on it.
+        vlan: Vid,
+    },
+}
+
+/// A binding as written in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Binding)]
+pub struct BindingSpec {
+    /// The interface.
+    pub interface: Id,
+    /// The tag of the network's frames there; none: untagged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vid>,
+    /// The tag's type; `802.1q` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpid: Option<Tpid>,
+}
+
+/// How a network floods, as written in the API.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "mode", rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(as = Flood)]
+pub enum FloodSpec {
+    /// One copy for each remote VTEP.
+    #[default]
+    IngressReplication,
+    /// One copy to an underlay multicast group.
+    Multicast {
+        /// The group.
+        #[schema(value_type = String, examples("239.1.1.1"))]
+        group: IpAddr,
+        /// The underlay interface it is joined on; by default the one of the VTEP's source address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interface: Option<Id>,
+    },
+}
+
+/// A VXLAN network identifier: 1 to 16777215.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(try_from = "u64", into = "u32")]
+#[schema(value_type = u32, minimum = 1, maximum = 16_777_215)]
+pub struct Vni(u32);
+
+impl Vni {
+    /// The largest: 24 bits (RFC 7348 §5).
+    pub const MAX: u32 = (1 << 24) - 1;
+
+    /// The identifier, if it is in range.
+    #[must_use]
+    pub fn new(vni: u32) -> Option<Self> {
+        (1..=Self::MAX).contains(&vni).then_some(Self(vni))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Vni {
+    type Error = String;
+
+    fn try_from(vni: u64) -> Result<Self, String> {
+        u32::try_from(vni)
+            .ok()
+            .and_then(Self::new)
+            .ok_or_else(|| format!("a VNI is 1 to {}, not {vni}", Self::MAX))
+    }
+}
+
+impl From<Vni> for u32 {
+    fn from(vni: Vni) -> Self {
+        vni.get()
+    }
+}
+
+/// The form of a network on the wire between hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment {
+    /// VXLAN between VTEPs.
+    Vxlan(Vni),
+    /// A VLAN of an interface.
+    Vlan {
+        /// The interface.
+        interface: Handle<Interface>,
+        /// The VLAN on it, with an 802.1Q tag.
+        vid: Vid,
+    },
+}
+
+impl Segment {
+    /// Where a VLAN segment's frames enter and leave; `None` for VXLAN.
+    #[must_use]
+    pub fn attachment(self) -> Option<Attachment> {
+        match self {
+            Self::Vxlan(_) => None,
+            Self::Vlan { interface, vid } => Some(Attachment {
+                interface,
+                tag: Some(Tag {
+                    vid,
+                    tpid: Tpid::Dot1Q,
+                }),
+            }),
+        }
+    }
+}
+
+/// How broadcast, unknown unicast and multicast reach the other hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flood {
+    /// One copy for each remote VTEP.
+    IngressReplication,
+    /// One copy to an underlay multicast group.
+    Multicast {
+        /// The group.
+        group: IpAddr,
+        /// Where it is joined; `None`: on the interface of the VTEP's source address.
+        interface: Option<Handle<Interface>>,
+    },
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Its identifier.
+    pub id: Id,
+    /// For people.
+    pub description: Option<Box<str>>,
+    /// Its form on the wire between hosts.
+    pub segment: Segment,
+    /// The MTU asked for; [`View::network_mtu`] fills in what fits the underlay.
+    pub mtu: Option<u16>,
+    /// Its explicit bindings. [`Changes::bindings`](crate::change::Changes::bindings) has these, the segment's own and those of its ports.
+    pub bindings: Box<[Attachment]>,
+    /// How it floods.
+    pub flood: Flood,
+    /// Extra remote hosts to flood to. [`Changes::members`](crate::change::Changes::members) has these and those with ports.
+    pub hosts: Box<[Handle<Host>]>,
+    /// Whether source addresses are learned.
+    pub learning: bool,
+    /// Seconds a learned address lives unheard.
+    pub ageing: u32,
+    /// The most learned addresses.
+    pub learn_limit: Option<u32>,
+    /// Whether inner 802.1Q tags are carried.
+    pub vlan_transparent: bool,
+    /// Whether ARP and ND are answered here.
+    pub arp_suppression: bool,
+}
+
+impl Network {
+    fn resolve_segment(spec: &SegmentSpec, view: View<'_>) -> Result<Segment, Refusal> {
+        Ok(match spec {
+            SegmentSpec::Vxlan { vni } => Segment::Vxlan(*vni),
+            SegmentSpec::Vlan { interface, vlan } => {
+                let interface = find::<Interface>(interface, view, "/segment/interface")?;
+                Segment::Vlan {
+                    interface,
+                    vid: *vlan,
+                }
+            }
+        })
+    }
+
+    fn resolve_flood(spec: &FloodSpec, view: View<'_>) -> Result<Flood, Refusal> {
+        let FloodSpec::Multicast { group, interface } = spec else {
+            return Ok(Flood::IngressReplication);
+        };
+        if !group.is_multicast() {
+            let message =
+                format!("{group} is not a multicast group: give one of 224.0.0.0/4 or ff00::/8");
+            return Err(Refusal::invalid("/flood/group", message));
+        }
+        let interface = interface.as_ref();
+        let interface = interface
+            .map(|id| find::<Interface>(id, view, "/flood/interface"))
+            .transpose()?;
+        Ok(Flood::Multicast {
+            group: *group,
+            interface,
+        })
+    }
+
+    fn resolve_bindings(
+        spec: &[BindingSpec],
+        view: View<'_>,
+    ) -> Result<Box<[Attachment]>, Refusal> {
+        let mut bindings: Vec<Attachment> = Vec::with_capacity(spec.len());
+        for (index, binding) in spec.iter().enumerate() {
+            let at = format!("/bindings/{index}");
+            let BindingSpec {
+                interface,
+                vlan,
+                tpid,
+            } = binding;
+            let attachment = Attachment::resolve(interface, *vlan, *tpid, view, &at)?;
+            if bindings.contains(&attachment) {
+                let message = format!("{} is bound twice", attachment.describe(view));
+                return Err(Refusal::conflict(at, message));
+            }
+            bindings.push(attachment);
+        }
+        Ok(bindings.into())
+    }
+
+    fn resolve_hosts(spec: &[Id], view: View<'_>) -> Result<Box<[Handle<Host>]>, Refusal> {
+        let mut hosts = Vec::with_capacity(spec.len());
+        for (index, id) in spec.iter().enumerate() {
+            let at = format!("/hosts/{index}");
+            if *id == view.facts().local_host {
+                let message = format!("{id} is this host: name only remote ones");
+                return Err(Refusal::invalid(at, message));
+            }
+            let host = find::<Host>(id, view, &at)?;
+            if hosts.contains(&host) {
+                return Err(Refusal::conflict(at, format!("host {id} is named twice")));
+            }
+            hosts.push(host);
+        }
+        Ok(hosts.into())
+    }
+
+    fn check(&self, view: View<'_>) -> Result<(), Refusal> {
+        if let Some(mtu) = self.mtu.filter(|&mtu| mtu < MIN_MTU) {
+            let message = format!("the least MTU is {MIN_MTU}, not {mtu}");
+            return Err(Refusal::invalid("/mtu", message));
+        }
+        if self.ageing == 0 {
+            let message = "an age of 0 forgets at once: give seconds, or `learning` false";
+            return Err(Refusal::invalid("/ageing", message));
+        }
+        let Some(own) = self.segment.attachment() else {
+            return Ok(());
+        };
+        if let Some(index) = self.bindings.iter().position(|binding| *binding == own) {
+            let message = format!(
+                "{} is the segment itself: leave this binding out",
+                own.describe(view)
+            );
+            return Err(Refusal::conflict(format!("/bindings/{index}"), message));
+        }
+        if self.flood != Flood::IngressReplication {
+            let message = "a VLAN segment floods into its VLAN: leave `flood` out";
+            return Err(Refusal::conflict("/flood", message));
+        }
+        if !self.hosts.is_empty() {
+            let message = "a VLAN segment has no VTEPs to flood to: leave `hosts` out";
+            return Err(Refusal::conflict("/hosts", message));
+        }
+        Ok(())
+    }
+}
+
+fn binding_spec(binding: Attachment, view: View<'_>) -> BindingSpec {
+    BindingSpec {
+        interface: view.id_of(binding.interface),
+        vlan: binding.tag.map(|tag| tag.vid),
+        tpid: binding.tag.and_then(|tag| tag.tpid.unless_default()),
+    }
+}
+
+impl Spec for NetworkSpec {
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+}
+
+impl Kind for Network {
+    const NAME: &'static str = "networks";
+    const SINGULAR: &'static str = "network";
+    const ABOUT: &'static str =
+        "A layer-2 network: a VXLAN or VLAN segment, and where it meets this box's interfaces.";
+
+    type Key = Id;
+    type Spec = NetworkSpec;
+
+    fn resolve(key: &Id, spec: NetworkSpec, view: View<'_>) -> Result<Self, Refusal> {
+        let network = Self {
+            id: key.clone(),
+            segment: Self::resolve_segment(&spec.segment, view)?,
+            mtu: spec.mtu,
+            bindings: Self::resolve_bindings(&spec.bindings, view)?,
+            flood: Self::resolve_flood(&spec.flood, view)?,
+            hosts: Self::resolve_hosts(&spec.hosts, view)?,
+            description: spec.description.map(Into::into),
+            learning: spec.learning,
+            ageing: spec.ageing,
+            learn_limit: spec.learn_limit,
+            vlan_transparent: spec.vlan_transparent,
+            arp_suppression: spec.arp_suppression,
+        };
+        network.check(view)?;
+        Ok(network)
+    }
+
+    fn spec(&self, view: View<'_>) -> NetworkSpec {
+        NetworkSpec {
+            id: None,
+            description: self.description.as_deref().map(Into::into),
+            segment: match self.segment {
+                Segment::Vxlan(vni) => SegmentSpec::Vxlan { vni },
+                Segment::Vlan { interface, vid } => SegmentSpec::Vlan {
+                    interface: view.id_of(interface),
+                    vlan: vid,
+                },
+            },
+            mtu: self.mtu,
+            bindings: self
+                .bindings
+                .iter()
+                .map(|binding| binding_spec(*binding, view))
+                .collect(),
+            flood: match self.flood {
+                Flood::IngressReplication => FloodSpec::IngressReplication,
+                Flood::Multicast { group, interface } => FloodSpec::Multicast {
+                    group,
+                    interface: interface.map(|own| view.id_of(own)),
+                },
+            },
+            hosts: self.hosts.iter().map(|host| view.id_of(*host)).collect(),
+            learning: self.learning,
+            ageing: self.ageing,
+            learn_limit: self.learn_limit,
+            vlan_transparent: self.vlan_transparent,
+            arp_suppression: self.arp_suppression,
+        }
+    }
+
+    fn key(&self, _view: View<'_>) -> Id {
+        self.id.clone()
+    }
+
+    fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {
+        if let Segment::Vxlan(vni) = self.segment {
+            claim(Claim::Holds(Place::Vni(vni), Owner::Network(own)));
+        }
+        for attachment in self
+            .bindings
+            .iter()
+            .copied()
+            .chain(self.segment.attachment())
+        {
+            claim(Claim::Uses(Used::Interface(attachment.interface)));
+            claim(Claim::Holds(
+                Place::Attachment(attachment),
+                Owner::Network(own),
+            ));
+        }
+        if let Flood::Multicast {
+            interface: Some(interface),
+            ..
+        } = self.flood
+        {
+            claim(Claim::Uses(Used::Interface(interface)));
+        }
+        for &host in &self.hosts {
+            claim(Claim::Uses(Used::Host(host)));
+            claim(Claim::Member(own, host));
+        }
+    }
+
+    fn as_used(own: Handle<Self>) -> Option<Used> {
+        Some(Used::Network(own))
+    }
+
+    fn table(state: &State) -> &Table<Self> {
+        &state.networks
+    }
+    fn table_mut(state: &mut State) -> &mut Table<Self> {
+        &mut state.networks
+    }
+    fn staged(staged: &Staged) -> &StagedTable<Self> {
+        &staged.networks
+    }
+    fn staged_mut(staged: &mut Staged) -> &mut StagedTable<Self> {
+        &mut staged.networks
+    }
+}

@@ -1,0 +1,154 @@
+//! `ports`: the stations of the networks, local and remote.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::attachment::find;
+use super::host::check_unicast;
+use super::location::LocationFields;
+use super::{AddressList, Kind, Location, Network, Spec, Tpid, Vid};
+use crate::id::Id;
+use crate::mac::Mac;
+use crate::refusal::Refusal;
+use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, View};
+
+/// A port as written in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Port)]
+pub struct PortSpec {
+    /// The identifier; in a write it may be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its network.
+    pub network: Id,
+    /// Its MAC address.
+    pub mac: Mac,
+    /// Its IP addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, examples(json!(["10.0.0.5", "2001:db8:1::5"])))]
+    pub addresses: Vec<IpAddr>,
+    /// The host it lives on; absent: this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Id>,
+    /// On this host: the interface it is reached by. Its network is bound there if it is not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Id>,
+    /// The tag of its frames on that interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vid>,
+    /// The tag's type; `802.1q` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpid: Option<Tpid>,
+}
+
+/// A port: 80 bytes, for there may be a million.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Port {
+    /// Its identifier.
+    pub id: Id,
+    /// Its IP addresses.
+    pub addresses: AddressList,
+    /// Its network.
+    pub network: Handle<Network>,
+    /// Where it lives.
+    pub location: Location,
+    /// Its MAC address.
+    pub mac: Mac,
+    /// True if the document names this host rather than leaving it out: an export must mean
+    /// the same on another host.
+    pub names_local_host: bool,
+}
+
+impl Spec for PortSpec {
+    fn id(&mut self) -> &mut Option<String> {
+        &mut self.id
+    }
+}
+
+impl Kind for Port {
+    const NAME: &'static str = "ports";
+    const SINGULAR: &'static str = "port";
+    const ABOUT: &'static str =
+        "A station of a network: its MAC and IP addresses and where it lives.";
+
+    type Key = Id;
+    type Spec = PortSpec;
+
+    fn resolve(key: &Id, spec: PortSpec, view: View<'_>) -> Result<Self, Refusal> {
+        let network = find::<Network>(&spec.network, view, "/network")?;
+        check_unicast(spec.mac, "/mac")?;
+        for (index, &address) in spec.addresses.iter().enumerate() {
+            let at = || format!("/addresses/{index}");
+            let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+            if address.is_multicast() || address.is_unspecified() || is_broadcast {
+                let message = format!("{address} cannot be the address of one station");
+                return Err(Refusal::invalid(at(), message));
+            }
+            if spec.addresses[..index].contains(&address) {
+                return Err(Refusal::conflict(at(), format!("{address} is given twice")));
+            }
+        }
+        let location = Location::resolve(
+            &LocationFields {
+                host: spec.host.as_ref(),
+                interface: spec.interface.as_ref(),
+                vlan: spec.vlan,
+                tpid: spec.tpid,
+            },
+            view,
+        )?;
+        Ok(Self {
+            id: key.clone(),
+            addresses: spec.addresses.as_slice().into(),
+            network,
+            location,
+            mac: spec.mac,
+            names_local_host: spec.host.is_some() && matches!(location, Location::Local(_)),
+        })
+    }
+
+    fn spec(&self, view: View<'_>) -> PortSpec {
+        let (host, interface, vlan, tpid) = self.location.fields(view);
+        let local_host = self
+            .names_local_host
+            .then(|| view.facts().local_host.clone());
+        PortSpec {
+            id: None,
+            network: view.id_of(self.network),
+            mac: self.mac,
+            addresses: self.addresses.iter().collect(),
+            host: host.or(local_host),
+            interface,
+            vlan,
+            tpid,
+        }
+    }
+
+    fn key(&self, _view: View<'_>) -> Id {
+        self.id.clone()
+    }
+
+    fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {
+        claim(Claim::PortMac(self.network, self.mac, own));
+        for address in self.addresses.iter() {
+            claim(Claim::PortAddress(self.network, address, own));
+        }
+        self.location.claims(self.network, claim);
+    }
+
+    fn table(state: &State) -> &Table<Self> {
+        &state.ports
+    }
+    fn table_mut(state: &mut State) -> &mut Table<Self> {
+        &mut state.ports
+    }
+    fn staged(staged: &Staged) -> &StagedTable<Self> {
+        &staged.ports
+    }
+    fn staged_mut(staged: &mut Staged) -> &mut StagedTable<Self> {
+        &mut staged.ports
+    }
+}

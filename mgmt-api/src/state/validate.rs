@@ -1,0 +1,420 @@
+//! What concerns several resources at once, checked when a request is wholly staged.
+
+use std::net::IpAddr;
+
+use super::fingerprints::PortKey;
+use super::{Handle, Owner, Place, Staged, Used, View};
+use crate::mac::Mac;
+use crate::refusal::{Code, Refusal};
+use crate::resources::{
+    FdbKey, Flood, Host, Interface, Kind, KindVisitor, Network, Port, Segment, StaticFdb,
+    each_kind, overlap,
+};
+use crate::state::Claim;
+
+/// The resource that made a claim, to be named if the claim is refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    kind: &'static str,
+    handle: u32,
+    name: fn(View<'_>, u32) -> String,
+}
+
+impl Origin {
+    pub fn of<K: Kind>(handle: Handle<K>) -> Self {
+        Self {
+            kind: K::NAME,
+            handle: handle.get(),
+            name: |view, handle| view.name_of::<K>(Handle::new(handle)),
+        }
+    }
+
+    fn name(self, view: View<'_>) -> String {
+        (self.name)(view, self.handle)
+    }
+}
+
+/// What a request made doubtful.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    pub places: Vec<(Place, Owner, Origin)>,
+    pub port_keys: Vec<(PortKey, Handle<Port>)>,
+    pub static_macs: Vec<(Handle<Network>, Mac, Origin)>,
+    pub removed: Vec<(Used, Origin)>,
+}
+
+impl Checks {
+    pub fn run(self, before: View<'_>, after: View<'_>, staged: &Staged) -> Result<(), Refusal> {
+        self.check_places(after)?;
+        self.check_port_keys(after)?;
+        self.check_static_macs(after)?;
+        self.check_removed(after)?;
+        if staged.interfaces.len() > 0 {
+            check_subnets(after, staged)?;
+        }
+        if staged.interfaces.len() > 0 || staged.hosts.len() > 0 {
+            check_vteps(after, staged)?;
+        }
+        check_networks(before, after, staged)
+    }
+
+    fn check_places(&self, view: View<'_>) -> Result<(), Refusal> {
+        for &(place, owner, origin) in &self.places {
+            let owners = view.owners(place);
+            // The claim may have been given back by a later request of the same transaction.
+            if owners.len() > 1
+                && owners.contains(&owner)
+                && let Some(&other) = owners.iter().find(|&&other| other != owner)
+            {
+                return Err(place_taken(place, owner, origin, other, view));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_port_keys(&self, view: View<'_>) -> Result<(), Refusal> {
+        for &(key, handle) in &self.port_keys {
+            let Some(port) = view.get(handle).filter(|port| key.is_of(port)) else {
+                continue;
+            };
+            let Some(other) = view.ports_with(key).find(|other| *other != handle) else {
+                continue;
+            };
+            let (field, what) = match key {
+                PortKey::Mac(_, mac) => ("/mac".to_owned(), mac.to_string()),
+                PortKey::Address(_, address) => {
+                    let index = port
+                        .addresses
+                        .iter()
+                        .position(|own| own == address)
+                        .unwrap_or(0);
+                    (format!("/addresses/{index}"), address.to_string())
+                }
+            };
+            let message = format!(
+                "{what} is already that of {} in network {}: change or delete that port first, or in the same transaction",
+                view.name_of(other),
+                view.id_of(port.network),
+            );
+            return Err(Refusal::conflict(field, message).of(view.name_of(handle)));
+        }
+        Ok(())
+    }
+
+    fn check_static_macs(&self, view: View<'_>) -> Result<(), Refusal> {
+        for &(network, mac, origin) in &self.static_macs {
+            let key = FdbKey {
+                network: view.id_of(network),
+                mac,
+            };
+            let entry = view.find::<StaticFdb>(&key);
+            let port = view.ports_with(PortKey::Mac(network, mac)).next();
+            let (Some(entry), Some(port)) = (entry, port) else {
+                continue;
+            };
+            let is_port = origin.kind == Port::NAME;
+            let (field, other) = if is_port {
+                ("/mac", view.name_of(entry))
+            } else {
+                ("", view.name_of(port))
+            };
+            let message = format!(
+                "{mac} is already that of {other}: a station is a port or a static entry, not both"
+            );
+            return Err(Refusal::conflict(field, message).of(origin.name(view)));
+        }
+        Ok(())
+    }
+
+    fn check_removed(&self, view: View<'_>) -> Result<(), Refusal> {
+        for &(used, origin) in &self.removed {
+            let uses = view.used(used);
+            if uses == 0 {
+                continue;
+            }
+            let example = find_user(used, view).unwrap_or_default();
+            let others = match uses {
+                1 => String::new(),
+                more => format!(" and {} more", more - 1),
+            };
+            let message = format!(
+                "{example}{others} still refer to it: delete or change them first, or in the same transaction"
+            );
+            return Err(Refusal::new(Code::InUse, message).of(origin.name(view)));
+        }
+        Ok(())
+    }
+}
+
+fn place_taken(
+    place: Place,
+    owner: Owner,
+    origin: Origin,
+    other: Owner,
+    view: View<'_>,
+) -> Refusal {
+    let other_name = owner_name(other, view);
+    let (field, message) = match place {
+        Place::Vni(vni) => {
+            let message = format!(
+                "VNI {} is already that of {other_name}: choose another",
+                vni.get()
+            );
+            ("/segment/vni".to_owned(), message)
+        }
+        Place::Vtep(address) => {
+            let message =
+                format!("{address} is already the VTEP of {other_name}: a VTEP is one host's");
+            ("/vtep".to_owned(), message)
+        }
+        Place::DvrMac(mac) => {
+            let message =
+                format!("{mac} is already the DVR MAC of {other_name}: each host has its own");
+            ("/dvr_mac".to_owned(), message)
+        }
+        Place::Device(device) => {
+            let device = &view.device(device).name;
+            let message = format!(
+                "device {device} is already used by {other_name}: a device has one interface"
+            );
+            ("/device".to_owned(), message)
+        }
+        Place::Attachment(attachment) => {
+            let holder = match other {
+                Owner::Interface(_) => "the underlay's own".to_owned(),
+                _ => format!("bound to {other_name}"),
+            };
+            let message = format!(
+                "{} is already {holder}: choose another VLAN or interface",
+                attachment.describe(view)
+            );
+            (attachment_field(place, owner, origin, view), message)
+        }
+    };
+    Refusal::conflict(field, message).of(origin.name(view))
+}
+
+/// The field of the origin that claims an attachment.
+fn attachment_field(place: Place, owner: Owner, origin: Origin, view: View<'_>) -> String {
+    let Place::Attachment(attachment) = place else {
+        return String::new();
+    };
+    match owner {
+        Owner::Interface(_) => "/vlan".to_owned(),
+        Owner::Network(network) if origin.kind == Network::NAME => {
+            let bindings = view
+                .get(network)
+                .map(|network| &network.bindings[..])
+                .unwrap_or_default();
+            match bindings.iter().position(|binding| *binding == attachment) {
+                Some(index) => format!("/bindings/{index}"),
+                None => "/segment".to_owned(),
+            }
+        }
+        _ => "/interface".to_owned(),
+    }
+}
+
+fn owner_name(owner: Owner, view: View<'_>) -> String {
+    match owner {
+        Owner::Interface(interface) => view.name_of(interface),
+        Owner::Host(host) => view.name_of(host),
+        Owner::Network(network) => view.name_of(network),
+    }
+}
+
+/// Looks through everything for one resource that refers to `used`; only a refusal comes here.
+fn find_user(used: Used, view: View<'_>) -> Option<String> {
+    struct Find<'a>(Used, View<'a>);
+    impl KindVisitor for Find<'_> {
+        type Error = String;
+        fn visit<K: Kind>(&mut self) -> Result<(), String> {
+            let uses = |(handle, record): &(Handle<K>, &K)| {
+                let mut found = false;
+                record.claims(*handle, &mut |claim| found |= claim == Claim::Uses(self.0));
+                found
+            };
+            match self.1.iter::<K>().find(uses) {
+                Some((handle, _)) => Err(self.1.name_of(handle)),
+                None => Ok(()),
+            }
+        }
+    }
+    each_kind(&mut Find(used, view)).err()
+}
+
+/// No two interfaces have overlapping subnets: a route would have two ways.
+fn check_subnets(view: View<'_>, staged: &Staged) -> Result<(), Refusal> {
+    for (handle, new) in staged.interfaces.iter() {
+        for (index, own) in new.iter().flat_map(|new| new.addresses.iter().enumerate()) {
+            let others = view
+                .iter::<Interface>()
+                .filter(|(other, _)| *other != handle);
+            for (other, interface) in others {
+                if let Some(taken) = interface.addresses.iter().find(|taken| overlap(taken, own)) {
+                    let message = format!(
+                        "{own} overlaps {taken} of {}: each subnet belongs to one interface",
+                        view.name_of(other)
+                    );
+                    let field = format!("/addresses/{index}");
+                    return Err(Refusal::conflict(field, message).of(view.name_of(handle)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The local VTEP is one of our addresses, and no remote one is.
+fn check_vteps(view: View<'_>, staged: &Staged) -> Result<(), Refusal> {
+    let own = |address: IpAddr| {
+        let mut interfaces = view.iter::<Interface>();
+        interfaces
+            .find(|(_, interface)| interface.addresses.iter().any(|own| own.addr() == address))
+    };
+    for (handle, new) in staged.hosts.iter() {
+        let Some(vtep) = new.and_then(Host::remote_vtep) else {
+            continue;
+        };
+        if let Some((interface, _)) = own(vtep) {
+            let message = format!(
+                "{vtep} is our own address, of {}: give the remote host's",
+                view.name_of(interface)
+            );
+            return Err(Refusal::conflict("/vtep", message).of(view.name_of(handle)));
+        }
+    }
+    for (handle, new) in staged.interfaces.iter() {
+        for (index, address) in new.iter().flat_map(|new| new.addresses.iter().enumerate()) {
+            for owner in view.owners(Place::Vtep(address.addr())) {
+                if let Owner::Host(host) = owner
+                    && view.get(host).is_some_and(|host| !host.is_local)
+                {
+                    let message = format!(
+                        "{} is the VTEP of the remote {}: one of the two is wrong",
+                        address.addr(),
+                        view.name_of(host)
+                    );
+                    let field = format!("/addresses/{index}");
+                    return Err(Refusal::conflict(field, message).of(view.name_of(handle)));
+                }
+            }
+        }
+    }
+    check_local_vtep(view, staged)
+}
+
+/// The local host's VTEP address, if it names one, is an address of an interface.
+fn check_local_vtep(view: View<'_>, staged: &Staged) -> Result<(), Refusal> {
+    let Some(handle) = view.find::<Host>(&view.facts().local_host) else {
+        return Ok(());
+    };
+    let Some(vtep) = view.get(handle).and_then(|host| host.vtep) else {
+        return Ok(());
+    };
+    let mut addresses = view
+        .iter::<Interface>()
+        .flat_map(|(_, interface)| &interface.addresses);
+    if addresses.any(|own| own.addr() == vtep) {
+        return Ok(());
+    }
+    let host = view.name_of(handle);
+    if staged.hosts.iter().any(|(touched, _)| touched == handle) {
+        let message = format!(
+            "{vtep} is not an address of any interface here: add it to an interface's `addresses` \
+             first, or in the same transaction"
+        );
+        return Err(Refusal::invalid("/vtep", message).of(host));
+    }
+    let interface = staged
+        .interfaces
+        .iter()
+        .next()
+        .map(|(touched, _)| view.name_of(touched));
+    let message = format!(
+        "{vtep} is the VTEP address of this host ({host}): change that first, or in the same transaction"
+    );
+    Err(Refusal::conflict("/addresses", message).of(interface.unwrap_or(host)))
+}
+
+/// MTUs fit and multicast groups can be joined: for the networks touched, or for all if the underlay changed.
+fn check_networks(before: View<'_>, after: View<'_>, staged: &Staged) -> Result<(), Refusal> {
+    let underlay_changed =
+        staged.interfaces.len() > 0 || before.has_ipv6_vteps() != after.has_ipv6_vteps();
+    if underlay_changed {
+        after
+            .iter::<Network>()
+            .try_for_each(|network| check_network(after, staged, network))
+    } else {
+        let touched = staged.networks.iter();
+        let mut touched = touched.filter_map(|(handle, new)| Some((handle, new?)));
+        touched.try_for_each(|network| check_network(after, staged, network))
+    }
+}
+
+fn check_network(
+    view: View<'_>,
+    staged: &Staged,
+    (handle, network): (Handle<Network>, &Network),
+) -> Result<(), Refusal> {
+    let name = view.name_of(handle);
+    if let Some(mtu) = network.mtu
+        && let Some(largest) = view.largest_network_mtu(network)
+        && mtu > largest
+    {
+        let message = match network.segment {
+            Segment::Vlan { .. } => {
+                format!(
+                    "the MTU of {name} ({mtu}) exceeds that of its interface ({largest}): lower it, or raise the interface's"
+                )
+            }
+            Segment::Vxlan(_) => format!(
+                "the MTU of {name} ({mtu}) and {} bytes of encapsulation do not fit the underlay's {}: \
+                 at most {largest} fit; lower it, or raise the MTU of the underlay interfaces",
+                view.overhead(network),
+                view.underlay_mtu().unwrap_or_default(),
+            ),
+        };
+        return Err(blame(view, staged, handle, "/mtu", message));
+    }
+    if let Flood::Multicast {
+        group,
+        interface: Some(interface),
+    } = network.flood
+        && let Some(joined) = view.get(interface)
+        && !joined
+            .addresses
+            .iter()
+            .any(|own| own.addr().is_ipv4() == group.is_ipv4())
+    {
+        let message = format!(
+            "{name} joins {group} on {}, which has no address of that family: choose an underlay interface",
+            view.name_of(interface)
+        );
+        return Err(blame(view, staged, handle, "/flood/interface", message));
+    }
+    Ok(())
+}
+
+/// A refusal that names the network if the request touches it, or else what it does touch.
+fn blame(
+    view: View<'_>,
+    staged: &Staged,
+    network: Handle<Network>,
+    field: &str,
+    message: String,
+) -> Refusal {
+    if staged.networks.get(network).is_none() {
+        if let Some((host, _)) = staged.hosts.iter().find(|(_, new)| {
+            new.and_then(Host::remote_vtep)
+                .is_some_and(|vtep| vtep.is_ipv6())
+        }) && staged.interfaces.len() == 0
+        {
+            return Refusal::conflict("/vtep", message).of(view.name_of(host));
+        }
+        if let Some((interface, _)) = staged.interfaces.iter().next() {
+            return Refusal::conflict("/mtu", message).of(view.name_of(interface));
+        }
+    }
+    Refusal::conflict(field, message).of(view.name_of(network))
+}

@@ -1,0 +1,224 @@
+//! Reading the state, as it is or as a transaction would leave it.
+
+use super::claims::{self, StagedTallies};
+use super::fingerprints::{PortKey, fingerprint};
+use super::{Handle, Owner, Place, Staged, State, Used};
+use crate::control::{Device, Facts};
+use crate::id::Id;
+use crate::resources::{
+    Attachment, DeviceIndex, Flood, Host, Interface, Kind, Network, Port, Segment,
+};
+
+/// Outer Ethernet, IPv4, UDP and VXLAN headers take 50 bytes from the underlay's MTU: 20 + 8 + 8 and
+/// the inner Ethernet header's 14.
+const OVERHEAD_IPV4: u16 = 50;
+/// The same with IPv6's 40 bytes.
+const OVERHEAD_IPV6: u16 = 70;
+/// An inner 802.1Q tag.
+const INNER_TAG: u16 = 4;
+/// The MTU of a network while there is no underlay to fit.
+const ETHERNET_MTU: u16 = 1500;
+
+/// The state, with a transaction laid over it or without. Copied freely.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    state: &'a State,
+    staged: Option<&'a Staged>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(state: &'a State, staged: Option<&'a Staged>) -> Self {
+        Self { state, staged }
+    }
+
+    /// What the daemon said of itself and its devices.
+    #[must_use]
+    pub fn facts(self) -> &'a Facts {
+        &self.state.facts
+    }
+
+    /// A device.
+    #[must_use]
+    pub fn device(self, index: DeviceIndex) -> &'a Device {
+        &self.state.facts.devices[index.0 as usize]
+    }
+
+    /// The record behind a handle.
+    #[must_use]
+    pub fn get<K: Kind>(self, handle: Handle<K>) -> Option<&'a K> {
+        match self.staged.and_then(|staged| K::staged(staged).get(handle)) {
+            Some(after) => after,
+            None => K::table(self.state).get(handle),
+        }
+    }
+
+    /// The handle of a key.
+    #[must_use]
+    pub fn find<K: Kind>(self, key: &K::Key) -> Option<Handle<K>> {
+        match self.staged.and_then(|staged| K::staged(staged).find(key)) {
+            Some(after) => after,
+            None => K::table(self.state).find(key),
+        }
+    }
+
+    /// The identifier behind a handle that a live record holds.
+    #[must_use]
+    pub fn id_of<K: Kind<Key = Id>>(self, handle: Handle<K>) -> Id {
+        // A transaction may remove the target before the record that refers to it is looked at.
+        let record = self
+            .get(handle)
+            .or_else(|| K::table(self.state).get(handle));
+        record.expect("a record's references are live").key(self)
+    }
+
+    /// `kind/id` of a handle that is live here, for messages and [`Refusal::of`](crate::refusal::Refusal::of).
+    #[must_use]
+    pub fn name_of<K: Kind>(self, handle: Handle<K>) -> String {
+        let record = self
+            .get(handle)
+            .or_else(|| K::table(self.state).get(handle));
+        match record {
+            Some(record) => format!("{}/{}", K::NAME, record.key(self)),
+            None => format!("{}/{handle:?}", K::NAME),
+        }
+    }
+
+    /// Every record of a kind, in no order to rely on.
+    pub fn iter<K: Kind>(self) -> impl Iterator<Item = (Handle<K>, &'a K)> {
+        let staged = self.staged.map(K::staged);
+        let kept = K::table(self.state).iter();
+        let kept = kept
+            .filter(move |(handle, _)| staged.is_none_or(|staged| staged.get(*handle).is_none()));
+        let touched = staged.into_iter().flat_map(|staged| staged.iter());
+        kept.chain(touched.filter_map(|(handle, new)| Some((handle, new?))))
+    }
+
+    /// True if there may be records of this kind.
+    pub(super) fn has<K: Kind>(self) -> bool {
+        !K::table(self.state).is_empty()
+            || self
+                .staged
+                .is_some_and(|staged| K::staged(staged).len() > 0)
+    }
+
+    /// The network that frames of this interface and tag belong to.
+    #[must_use]
+    pub fn network_at(self, attachment: Attachment) -> Option<Handle<Network>> {
+        self.owners(Place::Attachment(attachment))
+            .into_iter()
+            .find_map(|owner| match owner {
+                Owner::Network(network) => Some(network),
+                Owner::Interface(_) | Owner::Host(_) => None,
+            })
+    }
+
+    /// How many ports, static entries and the network itself make `host` one that `network` floods to.
+    #[must_use]
+    pub fn member_count(self, network: Handle<Network>, host: Handle<Host>) -> u32 {
+        let base = self.state.tallies.members.get(&(network, host)).copied();
+        let staged = self.tallies().map(|tallies| &tallies.members);
+        claims::count(base, staged, &(network, host)).1
+    }
+
+    /// Every interface and tag that belongs to a network or the underlay, without regard to a transaction.
+    pub(crate) fn bound_attachments(self) -> Vec<Attachment> {
+        super::attachments(self.state.tallies.held.keys())
+    }
+
+    /// Every network with each of its members, without regard to a transaction.
+    pub(crate) fn members(self) -> impl Iterator<Item = (Handle<Network>, Handle<Host>)> + use<'a> {
+        self.state.tallies.members.keys().copied()
+    }
+
+    /// The MTU of an interface: its own or its device's.
+    #[must_use]
+    pub fn interface_mtu(self, interface: &Interface) -> u16 {
+        interface.mtu.unwrap_or(self.device(interface.device).mtu)
+    }
+
+    /// The least MTU of the underlay interfaces, `None` while there is none: a packet may leave by any of them.
+    #[must_use]
+    pub fn underlay_mtu(self) -> Option<u16> {
+        let underlay = self
+            .iter::<Interface>()
+            .filter(|(_, interface)| interface.is_underlay());
+        underlay
+            .map(|(_, interface)| self.interface_mtu(interface))
+            .min()
+    }
+
+    /// True if a remote VTEP has an IPv6 address.
+    #[must_use]
+    pub fn has_ipv6_vteps(self) -> bool {
+        self.used(Used::RemoteIpv6) > 0
+    }
+
+    /// The bytes that encapsulation adds to this network's packets, as a network engineer counts them
+    /// against the underlay's MTU.
+    #[must_use]
+    pub fn overhead(self, network: &Network) -> u16 {
+        let by_ipv6_group =
+            matches!(network.flood, Flood::Multicast { group, .. } if group.is_ipv6());
+        let outer = if by_ipv6_group || self.has_ipv6_vteps() {
+            OVERHEAD_IPV6
+        } else {
+            OVERHEAD_IPV4
+        };
+        outer
+            + if network.vlan_transparent {
+                INNER_TAG
+            } else {
+                0
+            }
+    }
+
+    /// The largest MTU the network can have: what fits the underlay, or its VLAN's interface. `None`
+    /// while there is no underlay.
+    #[must_use]
+    pub fn largest_network_mtu(self, network: &Network) -> Option<u16> {
+        match network.segment {
+            Segment::Vlan { interface, .. } => self
+                .get(interface)
+                .map(|interface| self.interface_mtu(interface)),
+            Segment::Vxlan(_) => self
+                .underlay_mtu()
+                .map(|mtu| mtu.saturating_sub(self.overhead(network))),
+        }
+    }
+
+    /// The MTU of a network: its own, or what fits.
+    #[must_use]
+    pub fn network_mtu(self, network: &Network) -> u16 {
+        network
+            .mtu
+            .or_else(|| self.largest_network_mtu(network))
+            .unwrap_or(ETHERNET_MTU)
+    }
+
+    pub(super) fn used(self, used: Used) -> u32 {
+        let base = self.state.tallies.used.get(&used).copied();
+        claims::count(base, self.tallies().map(|tallies| &tallies.used), &used).1
+    }
+
+    pub(super) fn owners(self, place: Place) -> Vec<Owner> {
+        self.state.tallies.owners(self.tallies(), place)
+    }
+
+    /// The ports that have this address. More than one is a contradiction.
+    pub(super) fn ports_with(self, key: PortKey) -> impl Iterator<Item = Handle<Port>> {
+        let fingerprint = fingerprint(&self.state.keyed, key);
+        let kept = self.state.port_keys.candidates(fingerprint);
+        let kept = kept.filter(move |port| {
+            self.staged
+                .is_none_or(|staged| staged.ports.get(*port).is_none())
+        });
+        let came = self.staged.into_iter();
+        let came = came.flat_map(move |staged| staged.port_keys.candidates(fingerprint));
+        kept.chain(came)
+            .filter(move |port| self.get(*port).is_some_and(|port| key.is_of(port)))
+    }
+
+    fn tallies(self) -> Option<&'a StagedTallies> {
+        self.staged.map(|staged| &staged.tallies)
+    }
+}
