@@ -243,3 +243,126 @@ pub const fn update_u32(check: u16, old: u32, new: u32) -> u16 {
 pub fn update_bytes(check: u16, old: &[u8], new: &[u8]) -> u16 {
     Delta::new().bytes(old, new).apply(check)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::craft::hex;
+
+    /// RFC 1071 as its section 4.1 has it: 16 bits at a time, big-endian, no tricks.
+    fn plain(bytes: &[u8]) -> u16 {
+        let mut sum = 0u64;
+        for pair in bytes.chunks(2) {
+            sum += u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0));
+        }
+        while sum > 0xffff {
+            sum = (sum >> 16) + (sum & 0xffff);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn example_of_rfc1071_section_3() {
+        let sum = Sum::new().add_bytes(&hex("0001 f203 f4f5 f6f7"));
+        assert_eq!(sum.folded(), 0xddf2);
+        assert_eq!(sum.finish(), 0x220d);
+    }
+
+    #[test]
+    fn example_of_rfc1624_section_4() {
+        // Equation 2 of RFC 1141 would give 0xffff here; equation 3 gives the right zero.
+        assert_eq!(update_u16(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn header_from_the_wire() {
+        let header = hex("4500002c123440004001a539c0a80109c0a8010a");
+        assert!(Sum::new().add_bytes(&header).is_valid());
+        let without = Sum::new().add_bytes(&header[..10]).add_bytes(&header[12..]);
+        assert_eq!(without.finish(), 0xa539);
+        // Routed: TTL 64 to 63.
+        assert_eq!(update_u16(0xa43a, 0x4001, 0x3f01), 0xa53a);
+    }
+
+    #[test]
+    fn udp_zero_means_none_rfc768() {
+        assert_eq!(udp_field(0), 0xffff);
+        assert_eq!(udp_field(0x1234), 0x1234);
+        assert_eq!(Delta::new().u16(1, 2).apply_udp(0), 0);
+        assert_eq!(Delta::new().u16(0x5555, 0x3285).apply_udp(0xdd2f), 0xffff);
+    }
+
+    proptest! {
+        #[test]
+        fn sums_as_the_plain_loop(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            prop_assert_eq!(Sum::new().add_bytes(&bytes).finish(), plain(&bytes));
+        }
+
+        #[test]
+        fn pieces_sum_as_the_whole(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let mut cuts: Vec<usize> =
+                cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let sum = cuts
+                .windows(2)
+                .fold(Sum::new(), |sum, cut| sum.add_bytes(&bytes[cut[0]..cut[1]]));
+            prop_assert_eq!(sum.finish(), plain(&bytes));
+        }
+
+        #[test]
+        fn numbers_sum_as_their_bytes(
+            before in prop::collection::vec(any::<u8>(), 0..4), a: u16, b: u32,
+        ) {
+            let numbers = Sum::new().add_bytes(&before).add_u16(a).add_u32(b);
+            let bytes = Sum::new()
+                .add_bytes(&before)
+                .add_bytes(&a.to_be_bytes())
+                .add_bytes(&b.to_be_bytes());
+            prop_assert_eq!(numbers.finish(), bytes.finish());
+        }
+
+        #[test]
+        fn patched_is_recomputed(
+            mut bytes in prop::collection::vec(any::<u8>(), 40..120),
+            at in 0usize..8, half: u16, word: u32, string: [u8; 16],
+        ) {
+            bytes[39] = 1; // never all zero: see `Delta`
+            let at = at * 2;
+            let before = plain(&bytes);
+
+            let mut changed = bytes.clone();
+            changed[at..at + 2].copy_from_slice(&half.to_be_bytes());
+            let old = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+            prop_assert_eq!(update_u16(before, old, half), plain(&changed));
+
+            let mut changed = bytes.clone();
+            changed[at..at + 4].copy_from_slice(&word.to_be_bytes());
+            let old = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+            prop_assert_eq!(update_u32(before, old, word), plain(&changed));
+
+            let mut changed = bytes.clone();
+            changed[at..at + 16].copy_from_slice(&string);
+            prop_assert_eq!(
+                update_bytes(before, &bytes[at..at + 16], &string),
+                plain(&changed)
+            );
+
+            // All three, one after another, in one delta.
+            let mut changed = bytes.clone();
+            changed[..2].copy_from_slice(&half.to_be_bytes());
+            changed[2..6].copy_from_slice(&word.to_be_bytes());
+            changed[6..22].copy_from_slice(&string);
+            let delta = Delta::new()
+                .u16(u16::from_be_bytes([bytes[0], bytes[1]]), half)
+                .u32(u32::from_be_bytes(bytes[2..6].try_into().unwrap()), word)
+                .bytes(&bytes[6..22], &string);
+            prop_assert_eq!(delta.apply(before), plain(&changed));
+        }
+    }
+}

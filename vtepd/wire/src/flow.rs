@@ -162,3 +162,146 @@ fn halves(bytes: &[u8; 16]) -> [u64; 2] {
     let all = u128::from_ne_bytes(*bytes);
     [all as u64, (all >> 64) as u64]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{self, Ethernet, Packet};
+
+    const HASHER: FlowHasher = FlowHasher::new(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344);
+
+    fn ethernet() -> Ethernet {
+        craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+    }
+
+    fn v4() -> Packet {
+        ethernet().ipv4("192.0.2.1", "192.0.2.2")
+    }
+
+    fn v6() -> Packet {
+        ethernet().ipv6("2001:db8::1", "2001:db8::2")
+    }
+
+    fn hash(frame: &[u8]) -> u32 {
+        HASHER.hash_frame(frame)
+    }
+
+    #[test]
+    fn every_part_of_the_5_tuple_counts() {
+        for packet in [v4, v6] {
+            let flow = hash(&packet().udp(1000, 2000, b"one"));
+            assert_eq!(
+                hash(&packet().ttl(9).tos(3).udp(1000, 2000, b"other")),
+                flow
+            );
+            assert_ne!(hash(&packet().udp(1001, 2000, b"one")), flow);
+            assert_ne!(hash(&packet().udp(1000, 2001, b"one")), flow);
+            assert_ne!(hash(&packet().tcp(1000, 2000, 0, b"one")), flow);
+            assert_ne!(
+                hash(&packet().udp(2000, 1000, b"one")),
+                flow,
+                "not symmetric"
+            );
+        }
+        let flow = hash(&v4().udp(1, 2, b""));
+        assert_ne!(
+            hash(&ethernet().ipv4("192.0.2.2", "192.0.2.1").udp(1, 2, b"")),
+            flow
+        );
+        assert_ne!(
+            hash(&ethernet().ipv4("192.0.2.1", "192.0.2.3").udp(1, 2, b"")),
+            flow
+        );
+        let flow = hash(&v6().udp(1, 2, b""));
+        assert_ne!(
+            hash(&ethernet().ipv6("2001:db8::1", "2001:db9::2").udp(1, 2, b"")),
+            flow
+        );
+        assert_ne!(
+            hash(
+                &ethernet()
+                    .ipv6("2001:db8:1::1", "2001:db8::2")
+                    .udp(1, 2, b"")
+            ),
+            flow
+        );
+    }
+
+    #[test]
+    fn tags_options_and_extensions_do_not_count() {
+        let plain = hash(&v4().udp(1, 2, b"x"));
+        let tagged = ethernet().qinq(5, 6).ipv4("192.0.2.1", "192.0.2.2");
+        assert_eq!(hash(&tagged.udp(1, 2, b"x")), plain);
+        assert_eq!(hash(&v4().options(&[7, 3, 4]).udp(1, 2, b"x")), plain);
+        let plain = hash(&v6().udp(1, 2, b"x"));
+        let extended = v6().hop_by_hop().routing().destination_options();
+        assert_eq!(hash(&extended.udp(1, 2, b"x")), plain);
+    }
+
+    #[test]
+    fn all_fragments_of_a_datagram_hash_alike() {
+        for frame in [
+            v4().udp(1, 2, &[7; 4000]),
+            v6().udp(1, 2, &[7; 4000]),
+            v6().destination_options().udp(1, 2, &[7; 4000]),
+            // The chain behind the first fragment's header cannot be followed.
+            v6().payload(ipv6::HOP_BY_HOP, &[0xff; 4000]),
+        ] {
+            let hashes: Vec<u32> = craft::fragments(&frame, 1280, 3)
+                .iter()
+                .map(|piece| hash(piece))
+                .collect();
+            assert_eq!(hashes.len(), 4);
+            assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:x?}");
+        }
+    }
+
+    #[test]
+    fn echo_by_identifier() {
+        for packet in [v4, v6] {
+            let ping = hash(&packet().icmp_echo(7, 1, b""));
+            assert_eq!(hash(&packet().icmp_echo(7, 2, b"more")), ping);
+            assert_ne!(hash(&packet().icmp_echo(8, 1, b"")), ping);
+        }
+        // Errors have none: the MTU must not part them.
+        let error = |mtu| hash(&v4().icmp(icmp::UNREACHABLE, 4, mtu, b"quoted"));
+        assert_eq!(error(1450), error(0x0007_05aa));
+    }
+
+    #[test]
+    fn what_is_not_ip_goes_by_mac_addresses() {
+        let arp = hash(&ethernet().arp_request("192.0.2.1", "192.0.2.2"));
+        assert_eq!(hash(&ethernet().arp_request("192.0.2.1", "192.0.2.9")), arp);
+        let other = craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 3]);
+        assert_ne!(hash(&other.arp_request("192.0.2.1", "192.0.2.2")), arp);
+        assert_ne!(hash(&ethernet().payload(0x88cc, b"")), arp);
+        assert_eq!(HASHER.hash_l3(0x0806, &[0; 40]), None);
+        // IP by its ethertype, but not by its bytes.
+        let broken = ethernet().payload(ETHERTYPE_IPV4, &[0x55; 40]);
+        let same = ethernet().payload(ETHERTYPE_IPV4, &[0x12; 12]);
+        assert_eq!(hash(&broken), hash(&same));
+        assert_eq!(hash(&broken[..13]), 0);
+    }
+
+    #[test]
+    fn ports_cut_off_leave_the_addresses() {
+        let frame = v4().udp(1, 2, b"");
+        assert_eq!(hash(&frame[..37]), hash(&frame[..34]));
+        assert_ne!(hash(&frame[..38]), hash(&frame[..34]));
+    }
+
+    #[test]
+    fn source_ports_rfc7348_section_4_2() {
+        assert_eq!(source_port(0), 49152);
+        assert_eq!(source_port(u32::MAX), 65535);
+        let mut used = vec![0u32; 1 << 14];
+        for port in 0..65_000 {
+            let hash = hash(&v4().tcp(port, 443, 0, b""));
+            used[usize::from(source_port(hash) - FIRST_SOURCE_PORT)] += 1;
+        }
+        // 65,000 flows on 16,384 ports: four each; a random function leaves 310 unused and puts no
+        // more than 16 on one.
+        assert!(used.iter().filter(|flows| **flows == 0).count() < 450);
+        assert!(used.iter().all(|flows| *flows < 20));
+    }
+}

@@ -136,3 +136,94 @@ pub fn network(frame: &[u8], frame_len: usize, link: &Link) -> Result<Option<Net
 fn offset(bytes: usize) -> Result<u16, Malformed> {
     u16::try_from(bytes).map_err(|_| Malformed::TotalLength)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{self, Ethernet};
+    use crate::ethernet::{ETHERTYPE_ARP, ETHERTYPE_VLAN};
+    use crate::ipv4::{PROTOCOL_TCP, PROTOCOL_UDP};
+
+    fn ethernet() -> Ethernet {
+        craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+    }
+
+    fn parsed(frame: &[u8]) -> (Link, Result<Option<Network>, Malformed>) {
+        let link = link(frame).unwrap();
+        (link, network(frame, frame.len(), &link))
+    }
+
+    #[test]
+    fn untagged_and_padded() {
+        let frame = craft::pad(ethernet().ipv4("192.0.2.1", "192.0.2.2").udp(1, 2, b"hi"));
+        assert_eq!(frame.len(), 60);
+        let (link, network) = parsed(&frame);
+        assert_eq!((link.l3, link.tag_count, link.outer_tag()), (14, 0, None));
+        let expected = Network {
+            protocol: PROTOCOL_UDP,
+            fragment: false,
+            later_fragment: false,
+            l4: 34,
+            end: 44,
+        };
+        assert_eq!(network, Ok(Some(expected)));
+    }
+
+    #[test]
+    fn one_tag_two_tags_and_a_third() {
+        let frame = ethernet()
+            .tag(ETHERTYPE_VLAN, 0xa064)
+            .arp_request("192.0.2.1", "192.0.2.2");
+        let (link, network) = parsed(&frame);
+        assert_eq!((link.ethertype, link.l3), (ETHERTYPE_ARP, 18));
+        assert_eq!((link.tag_count, link.outer_tag()), (1, Some(0xa064)));
+        assert_eq!(network, Ok(None));
+
+        let frame = ethernet().qinq(200, 100).ipv6("2001:db8::1", "2001:db8::2");
+        let (link, network) = parsed(&frame.hop_by_hop().tcp(1, 2, 0, b""));
+        assert_eq!((link.tag_count, link.tags, link.l3), (2, [200, 100], 22));
+        let network = network.unwrap().unwrap();
+        assert_eq!((network.protocol, network.l4), (PROTOCOL_TCP, 22 + 48));
+
+        let frame = ethernet().qinq(1, 2).vlan(3).ipv4("192.0.2.1", "192.0.2.2");
+        let (link, network) = parsed(&frame.udp(1, 2, b""));
+        assert_eq!((link.ethertype, link.l3), (ETHERTYPE_VLAN, 22));
+        assert_eq!(network, Ok(None));
+    }
+
+    #[test]
+    fn fragments_are_told_apart() {
+        let whole = ethernet()
+            .ipv4("192.0.2.1", "192.0.2.2")
+            .udp(1, 2, &[0; 100]);
+        let [first, last] = craft::fragments(&whole, 88, 1).try_into().unwrap();
+        let of = |frame: &[u8]| parsed(frame).1.unwrap().unwrap();
+        assert!(of(&first).fragment && !of(&first).later_fragment);
+        assert!(of(&last).fragment && of(&last).later_fragment);
+    }
+
+    #[test]
+    fn frames_that_end_too_early() {
+        let frame = ethernet()
+            .qinq(1, 2)
+            .ipv4("192.0.2.1", "192.0.2.2")
+            .udp(1, 2, b"");
+        for length in 0..22 {
+            assert_eq!(
+                link(&frame[..length]),
+                Err(Malformed::Truncated),
+                "{length}"
+            );
+        }
+        let link = link(&frame[..22]).unwrap();
+        assert_eq!(network(&frame[..22], 22, &link), Err(Malformed::Truncated));
+        assert_eq!(network(&frame[..21], 21, &link), Err(Malformed::Truncated));
+        let cut = frame.len() - 1;
+        assert_eq!(
+            network(&frame[..cut], cut, &link),
+            Err(Malformed::TotalLength)
+        );
+        // The rest lies in another buffer.
+        assert!(network(&frame[..42], frame.len(), &link).unwrap().is_some());
+    }
+}

@@ -90,3 +90,35 @@ impl Header {
 pub fn checksum_ok(message: &[u8]) -> bool {
     message.len() >= Header::LEN && Sum::new().add_bytes(message).is_valid()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::hex;
+
+    #[test]
+    fn echo() {
+        let message = hex("08001b16 00010001 76746570642d676f6c64656e2d313662");
+        assert!(checksum_ok(&message));
+        let (header, data) = Header::ref_from_prefix(&message).unwrap();
+        assert!(header.is_echo() && !header.is_error());
+        assert_eq!((header.identifier.get(), header.sequence.get()), (1, 1));
+        assert_eq!(data, b"vtepd-golden-16b");
+        assert!(!checksum_ok(&message[..7]) && !checksum_ok(&[]));
+    }
+
+    #[test]
+    fn fragmentation_needed_rfc1191() {
+        // Quotes 28 bytes of a packet of 1468 bytes.
+        let message =
+            hex("0304816e 000005aa 450005bc1234400040119e9ac0a80109c0a80209 1388138905a8492a");
+        assert!(checksum_ok(&message));
+        let (header, quoted) = Header::ref_from_prefix(&message).unwrap();
+        assert!(header.is_error() && !header.is_echo());
+        assert_eq!(
+            (header.code, header.next_hop_mtu()),
+            (FRAGMENTATION_NEEDED, 1450)
+        );
+        assert_eq!(quoted.len(), 28);
+    }
+}

@@ -95,3 +95,36 @@ impl Header {
 pub fn checksum_ok(pseudo: Sum, message: &[u8]) -> bool {
     message.len() >= 4 && pseudo.add_bytes(message).is_valid()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft;
+    use crate::ipv4::PROTOCOL_ICMPV6;
+    use crate::ipv6;
+
+    #[test]
+    fn echo_is_summed_with_its_addresses() {
+        let frame = craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+            .ipv6("2001:db8::1", "2001:db8::2")
+            .icmp_echo(0x1671, 7, b"data");
+        let (ip, message) = ipv6::Header::ref_from_prefix(&frame[14..]).unwrap();
+        let (header, data) = Header::ref_from_prefix(message).unwrap();
+        assert!(header.is_echo() && !header.is_error());
+        assert_eq!((header.identifier(), header.sequence()), (0x1671, 7));
+        assert_eq!(data, b"data");
+        assert!(checksum_ok(ip.pseudo_header(PROTOCOL_ICMPV6, 12), message));
+        assert!(!checksum_ok(ip.pseudo_header(PROTOCOL_ICMPV6, 13), message));
+        assert!(!checksum_ok(Sum::new(), &[]));
+    }
+
+    #[test]
+    fn errors_are_below_128_rfc4443_section_2_1() {
+        for (kind, error) in [(UNREACHABLE, true), (127, true), (ECHO_REQUEST, false)] {
+            let bytes = [kind, 0, 0, 0, 0, 0, 5, 0xaa];
+            let (header, _) = Header::ref_from_prefix(&bytes).unwrap();
+            assert_eq!(header.is_error(), error);
+            assert_eq!(header.rest.get(), 1450);
+        }
+    }
+}

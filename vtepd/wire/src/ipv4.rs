@@ -242,3 +242,111 @@ pub fn options(bytes: &[u8], checked: Checked) -> &[u8] {
         .get(Header::LEN..checked.header_len)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{ethernet, hex};
+    use crate::{FromBytes, IntoBytes};
+
+    const ECHO: &str = "4500002c 12344000 4001a539 c0a80109 c0a8010a
+        08001b16 00010001 76746570642d676f6c64656e2d313662";
+
+    fn with(change: impl FnOnce(&mut Header)) -> Vec<u8> {
+        let mut bytes = hex(ECHO);
+        change(Header::mut_from_prefix(&mut bytes).unwrap().0);
+        bytes
+    }
+
+    #[test]
+    fn fields() {
+        let bytes = hex(ECHO);
+        let (header, payload) = Header::ref_from_prefix(&bytes).unwrap();
+        assert_eq!((header.version(), header.header_len()), (4, 20));
+        assert_eq!(header.total_length.get(), 44);
+        assert!(header.dont_fragment() && !header.more_fragments() && !header.is_fragment());
+        assert_eq!((header.ttl, header.protocol), (64, PROTOCOL_ICMP));
+        assert_eq!(header.source_addr(), Ipv4Addr::new(192, 168, 1, 9));
+        assert_eq!(header.destination_addr(), Ipv4Addr::new(192, 168, 1, 10));
+        assert_eq!(payload.len(), 24);
+        let sound = Checked {
+            header_len: 20,
+            total_len: 44,
+        };
+        assert_eq!(check(&bytes, 44), Ok(sound));
+        // Padding behind, and a payload in another buffer.
+        assert_eq!(check(&bytes, 46), Ok(sound));
+        assert_eq!(check(&bytes[..20], 44), Ok(sound));
+    }
+
+    #[test]
+    fn malformed_headers_rfc1812_section_5_2_2() {
+        let error = |bytes: &[u8]| check(bytes, bytes.len()).unwrap_err();
+        assert_eq!(error(&hex(ECHO)[..19]), Malformed::Truncated);
+        assert_eq!(error(&with(|h| h.version_ihl = 0x65)), Malformed::Version);
+        assert_eq!(
+            error(&with(|h| h.version_ihl = 0x44)),
+            Malformed::HeaderLength
+        );
+        // Total length within the header; beyond the frame.
+        assert_eq!(
+            error(&with(|h| h.total_length.set(19))),
+            Malformed::TotalLength
+        );
+        assert_eq!(
+            error(&with(|h| h.total_length.set(45))),
+            Malformed::TotalLength
+        );
+        assert_eq!(error(&with(|h| h.ttl = 63)), Malformed::Checksum);
+        // Options that reach past what arrived, and past the total length.
+        assert_eq!(error(&with(|h| h.version_ihl = 0x4f)), Malformed::Truncated);
+        let mut long = with(|h| h.version_ihl = 0x4f);
+        long.resize(80, 0);
+        assert_eq!(error(&long), Malformed::TotalLength);
+    }
+
+    #[test]
+    fn options_are_stepped_over() {
+        let router_alert = [0x94, 4, 0, 0];
+        let frame = ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+            .ipv4("192.0.2.1", "192.0.2.2")
+            .options(&router_alert)
+            .payload(PROTOCOL_IGMP, b"report..");
+        let packet = &frame[14..];
+        let checked = check(packet, packet.len()).unwrap();
+        assert_eq!((checked.header_len, checked.total_len), (24, 32));
+        assert_eq!(options(packet, checked), router_alert);
+        assert_eq!(&packet[checked.header_len..], b"report..");
+    }
+
+    #[test]
+    fn fragments() {
+        let first = with(|h| h.flags_fragment.set(FLAG_MORE_FRAGMENTS));
+        let (first, _) = Header::ref_from_prefix(&first).unwrap();
+        assert!(first.is_fragment() && first.more_fragments() && !first.dont_fragment());
+        assert_eq!(first.fragment_offset(), 0);
+        let last = with(|h| h.flags_fragment.set(185));
+        let (last, _) = Header::ref_from_prefix(&last).unwrap();
+        assert!(last.is_fragment() && !last.more_fragments());
+        assert_eq!(last.fragment_offset(), 1480);
+    }
+
+    #[test]
+    fn patches_keep_the_checksum() {
+        let mut bytes = hex(ECHO);
+        let (header, _) = Header::mut_from_prefix(&mut bytes).unwrap();
+        for mark in [Ecn::Ce, Ecn::Ect0, Ecn::Ect1, Ecn::NotEct] {
+            header.set_ecn(mark);
+            assert_eq!(header.ecn(), mark);
+            assert!(checksum_ok(header.as_bytes()));
+        }
+        assert_eq!(header.checksum.get(), 0xa539);
+        for left in (0..64).rev() {
+            header.decrement_ttl();
+            assert_eq!(header.ttl, left);
+            assert!(checksum_ok(header.as_bytes()));
+        }
+        header.decrement_ttl();
+        assert_eq!(header.ttl, 0);
+    }
+}

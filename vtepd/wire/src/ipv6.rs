@@ -293,3 +293,154 @@ pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
     Ipv6Addr::from_octets([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xff, a, b, c])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{self, Packet};
+    use crate::ipv4::{PROTOCOL_TCP, PROTOCOL_UDP};
+
+    fn packet() -> Packet {
+        craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]).ipv6("2001:db8::1", "2001:db8::2")
+    }
+
+    fn walked(frame: &[u8]) -> Result<Upper, Malformed> {
+        let (header, rest) = Header::ref_from_prefix(&frame[14..]).unwrap();
+        walk_extensions(rest, header.next_header)
+    }
+
+    #[test]
+    fn fields() {
+        let frame = packet()
+            .tos(0xb9)
+            .flow_label(0xabcde)
+            .ttl(3)
+            .udp(1, 2, b"!");
+        let (header, _) = Header::mut_from_prefix(&mut frame.clone()[14..])
+            .map(|(header, _)| (*header, ()))
+            .unwrap();
+        assert_eq!((header.version(), header.dscp()), (6, 0x2e));
+        assert_eq!((header.ecn(), header.flow_label()), (Ecn::Ect1, 0xabcde));
+        assert_eq!(header.source_addr().to_string(), "2001:db8::1");
+        assert_eq!(header.destination_addr().to_string(), "2001:db8::2");
+        let mut marked = header;
+        marked.set_ecn(Ecn::Ce);
+        assert_eq!(marked.traffic_class(), 0xbb);
+        assert_eq!((marked.version(), marked.flow_label()), (6, 0xabcde));
+        assert_eq!(check(&frame[14..], frame.len() - 14), Ok(9));
+    }
+
+    #[test]
+    fn malformed_headers() {
+        let frame = packet().udp(1, 2, b"!");
+        let bytes = &frame[14..];
+        assert_eq!(check(&bytes[..39], 39), Err(Malformed::Truncated));
+        assert_eq!(check(bytes, bytes.len() - 1), Err(Malformed::TotalLength));
+        let mut four = bytes.to_vec();
+        four[0] = 0x40;
+        assert_eq!(check(&four, four.len()), Err(Malformed::Version));
+    }
+
+    #[test]
+    fn no_extension_is_no_walk() {
+        let expected = Upper {
+            protocol: PROTOCOL_UDP,
+            offset: 0,
+            fragment: None,
+        };
+        assert_eq!(walked(&packet().udp(1, 2, b"")), Ok(expected));
+    }
+
+    #[test]
+    fn every_kind_is_stepped_over() {
+        let frame = packet()
+            .hop_by_hop()
+            .destination_options()
+            .routing()
+            .authentication()
+            .destination_options()
+            .tcp(1, 2, 0, b"");
+        let upper = walked(&frame).unwrap();
+        assert_eq!(
+            (upper.protocol, upper.offset),
+            (PROTOCOL_TCP, 8 + 16 + 8 + 24 + 16)
+        );
+        assert!(upper.fragment.is_none() && upper.is_first());
+    }
+
+    #[test]
+    fn first_fragments_go_on_and_later_ones_end() {
+        let first = packet()
+            .hop_by_hop()
+            .fragment(0x1234, 0, true)
+            .destination_options()
+            .payload(PROTOCOL_UDP, &[0; 40]);
+        let upper = walked(&first).unwrap();
+        assert_eq!((upper.protocol, upper.offset), (PROTOCOL_UDP, 32));
+        let fragment = Fragment {
+            at: 8,
+            offset: 0,
+            more: true,
+            identification: 0x1234,
+        };
+        assert_eq!(upper.fragment, Some(fragment));
+        assert!(upper.is_first());
+
+        let later = packet()
+            .hop_by_hop()
+            .fragment(0x1234, 1448, false)
+            .payload(DESTINATION_OPTIONS, &[0xff; 40]);
+        let upper = walked(&later).unwrap();
+        assert_eq!((upper.protocol, upper.offset), (DESTINATION_OPTIONS, 16));
+        assert!(!upper.is_first());
+        assert_eq!(
+            upper.fragment.map(|f| (f.offset, f.more)),
+            Some((1448, false))
+        );
+    }
+
+    #[test]
+    fn chains_that_are_not_followed() {
+        let misplaced = packet().routing().hop_by_hop().udp(1, 2, b"");
+        assert_eq!(walked(&misplaced), Err(Malformed::Extension));
+        let twice = packet()
+            .fragment(1, 0, true)
+            .fragment(1, 0, true)
+            .payload(PROTOCOL_UDP, &[0; 8]);
+        assert_eq!(walked(&twice), Err(Malformed::Extension));
+        let eight = (0..8).fold(packet(), |packet, _| packet.routing());
+        assert_eq!(walked(&eight.clone().udp(1, 2, b"")).unwrap().offset, 64);
+        assert_eq!(
+            walked(&eight.routing().udp(1, 2, b"")),
+            Err(Malformed::Extension)
+        );
+    }
+
+    #[test]
+    fn truncated_chains_at_every_length() {
+        let frame = packet()
+            .hop_by_hop()
+            .destination_options()
+            .authentication()
+            .payload(NO_NEXT_HEADER, b"");
+        let chain = &frame[14 + Header::LEN..];
+        for length in 0..chain.len() {
+            assert_eq!(
+                walk_extensions(&chain[..length], HOP_BY_HOP),
+                Err(Malformed::Truncated),
+                "{length}"
+            );
+        }
+        let whole = walk_extensions(chain, HOP_BY_HOP).unwrap();
+        assert_eq!(
+            (whole.protocol, whole.offset),
+            (NO_NEXT_HEADER, chain.len())
+        );
+    }
+
+    #[test]
+    fn solicited_node_group_rfc4291_section_2_7_1() {
+        let address: Ipv6Addr = "4037::01:800:200e:8c6c".parse().unwrap();
+        assert_eq!(solicited_node(address).to_string(), "ff02::1:ff0e:8c6c");
+    }
+}

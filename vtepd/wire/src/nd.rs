@@ -326,3 +326,143 @@ fn message(
     fixed.checksum.set(check);
     zerocopy::transmute!(Message { fixed, option })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::{self, hex};
+
+    const VM: &str = "fa:16:3e:9a:b7:d4";
+    const VM_IP: &str = "fe80::f816:3eff:fe9a:b7d4";
+    const PEER: &str = "2001:db8::10";
+
+    /// The IPv6 header and the message of a frame without extension headers.
+    fn split(frame: &[u8]) -> (ipv6::Header, &[u8]) {
+        let (ip, message) = ipv6::Header::ref_from_prefix(&frame[14..]).unwrap();
+        (*ip, message)
+    }
+
+    /// A message of these bytes, with the checksum put right.
+    fn sealed(ip: &ipv6::Header, mut message: Vec<u8>) -> Vec<u8> {
+        message[2..4].fill(0);
+        let sum = ip.pseudo_header(PROTOCOL_ICMPV6, message.len() as u32);
+        let check = sum.add_bytes(&message).finish();
+        message[2..4].copy_from_slice(&check.to_be_bytes());
+        message
+    }
+
+    fn solicited(source: &str) -> Vec<u8> {
+        let group = ipv6::solicited_node(PEER.parse().unwrap());
+        craft::ethernet(Mac::multicast_of_v6(group), VM)
+            .ipv6(source, group)
+            .solicitation(PEER)
+    }
+
+    #[test]
+    fn solicitation_tells_target_and_sender() {
+        let frame = solicited(VM_IP);
+        assert_eq!(frame.len(), 14 + 40 + MESSAGE_LEN);
+        assert_eq!(frame[..6], [0x33, 0x33, 0xff, 0, 0, 0x10]);
+        let (ip, message) = split(&frame);
+        let (solicitation, mac) = check_solicitation(&ip, message).unwrap();
+        assert_eq!(solicitation.target_addr().to_string(), PEER);
+        assert_eq!(mac.unwrap().to_string(), VM);
+        assert_eq!(check_advertisement(&ip, message), Err(Malformed::Field));
+    }
+
+    #[test]
+    fn advertisement_tells_target_and_flags() {
+        let frame = craft::ethernet([2, 0, 0, 0, 0, 1], VM)
+            .ipv6(PEER, "2001:db8::1")
+            .advertisement(PEER, FLAG_SOLICITED | FLAG_OVERRIDE);
+        let (ip, message) = split(&frame);
+        let (advertisement, mac) = check_advertisement(&ip, message).unwrap();
+        assert_eq!(advertisement.target_addr().to_string(), PEER);
+        assert!(advertisement.has(FLAG_SOLICITED | FLAG_OVERRIDE));
+        assert!(!advertisement.has(FLAG_ROUTER));
+        assert_eq!(mac.unwrap().to_string(), VM);
+        assert_eq!(check_solicitation(&ip, message), Err(Malformed::Field));
+    }
+
+    #[test]
+    fn messages_to_ignore_rfc4861_section_7_1() {
+        let frame = solicited(VM_IP);
+        let (ip, message) = split(&frame);
+        let check = |ip: &ipv6::Header, message: &[u8]| check_solicitation(ip, message).err();
+
+        let routed = ipv6::Header {
+            hop_limit: 254,
+            ..ip
+        };
+        assert_eq!(check(&routed, message), Some(Malformed::Field));
+        assert_eq!(check(&ip, &message[..23]), Some(Malformed::Truncated));
+        let mut bad = message.to_vec();
+        bad[23] ^= 1;
+        assert_eq!(check(&ip, &bad), Some(Malformed::Checksum));
+
+        let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = message.to_vec();
+            change(&mut bytes);
+            check(&ip, &sealed(&ip, bytes))
+        };
+        assert_eq!(changed(&|_| ()), None);
+        assert_eq!(changed(&|b| b[1] = 1), Some(Malformed::Field), "code");
+        assert_eq!(changed(&|b| b[8] = 0xff), Some(Malformed::Field), "target");
+        assert_eq!(changed(&|b| b[25] = 0), Some(Malformed::Option), "length 0");
+        assert_eq!(changed(&|b| b[25] = 2), Some(Malformed::Option), "too long");
+        assert_eq!(changed(&|b| b.push(0)), Some(Malformed::Option), "leftover");
+
+        let to_all = craft::ethernet([0x33, 0x33, 0, 0, 0, 1], VM)
+            .ipv6(PEER, "ff02::1")
+            .advertisement(PEER, FLAG_SOLICITED);
+        let (ip, message) = split(&to_all);
+        assert_eq!(check_advertisement(&ip, message), Err(Malformed::Field));
+    }
+
+    #[test]
+    fn duplicate_address_detection_rfc4861_section_7_1_1() {
+        // A sender without address must not tell its MAC address ...
+        let frame = solicited("::");
+        let (ip, message) = split(&frame);
+        assert_eq!(check_solicitation(&ip, message), Err(Malformed::Field));
+        // ... and must ask the group of the target.
+        let probe = sealed(&ip, message[..Solicitation::LEN].to_vec());
+        let (_, mac) = check_solicitation(&ip, &probe).unwrap();
+        assert_eq!(mac, None);
+        let elsewhere = ipv6::Header {
+            destination: Ipv6Addr::LOCALHOST.octets(),
+            ..ip
+        };
+        let probe = sealed(&elsewhere, probe);
+        assert_eq!(
+            check_solicitation(&elsewhere, &probe),
+            Err(Malformed::Field)
+        );
+    }
+
+    #[test]
+    fn options_end_after_the_first_error() {
+        let bytes = hex("0101 fa163e9ab7d4 0e01 112233445566 0500 000000000000");
+        let mut walk = options(&bytes);
+        let first = walk.next().unwrap().unwrap();
+        assert_eq!(
+            first
+                .link_layer(OPTION_SOURCE_LINK_LAYER)
+                .unwrap()
+                .to_string(),
+            VM
+        );
+        assert_eq!(first.link_layer(OPTION_TARGET_LINK_LAYER), None);
+        let nonce = walk.next().unwrap().unwrap();
+        assert_eq!((nonce.kind, nonce.body.len()), (14, 6));
+        assert_eq!(walk.next(), Some(Err(Malformed::Option)));
+        assert_eq!(walk.next(), None);
+        let long = hex("0102 fa163e9ab7d4 0000000000000000");
+        let option = options(&long).next().unwrap().unwrap();
+        assert_eq!(
+            option.link_layer(OPTION_SOURCE_LINK_LAYER),
+            None,
+            "not Ethernet's"
+        );
+    }
+}

@@ -119,3 +119,55 @@ pub fn mss_at(header: &[u8]) -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::hex;
+
+    /// A SYN of 192.168.1.9:40000 to 10.100.0.14:80, as its kernel sent it.
+    const SYN_SEGMENT: &str = "9c400050 000003e8 00000000 5002faf0 48560000";
+
+    #[test]
+    fn fields_and_checksum() {
+        let segment = hex(SYN_SEGMENT);
+        let (header, payload) = Header::ref_from_prefix(&segment).unwrap();
+        assert_eq!((header.source.get(), header.destination.get()), (40000, 80));
+        assert_eq!((header.sequence.get(), header.window.get()), (1000, 64240));
+        assert!(header.is_open() && header.has(SYN) && !header.has(SYN | ACK));
+        assert!(payload.is_empty());
+        assert_eq!(check(&segment, 20), Ok(20));
+        let pseudo = Sum::pseudo_v4([192, 168, 1, 9], [10, 100, 0, 14], 6, 20);
+        assert!(checksum_ok(pseudo, &segment));
+        let other = Sum::pseudo_v4([192, 168, 1, 8], [10, 100, 0, 14], 6, 20);
+        assert!(!checksum_ok(other, &segment));
+    }
+
+    #[test]
+    fn data_offsets() {
+        let mut segment = hex(SYN_SEGMENT);
+        assert_eq!(check(&segment[..19], 19), Err(Malformed::Truncated));
+        segment[12] = 0x40;
+        assert_eq!(check(&segment, 20), Err(Malformed::HeaderLength));
+        segment[12] = 0x60;
+        assert_eq!(check(&segment, 20), Err(Malformed::HeaderLength));
+        assert_eq!(check(&segment, 24), Ok(24));
+    }
+
+    #[test]
+    fn mss_is_found_at_any_offset() {
+        let mss = |options: &str| mss_at(&[hex(SYN_SEGMENT), hex(options)].concat());
+        assert_eq!(mss("020405b4 0103 0307"), Some(22));
+        assert_eq!(mss("01 020405b4 010101"), Some(23));
+        assert_eq!(mss("0402 080a 0000000000000000 020405b4"), Some(34));
+        assert_eq!(mss(""), None);
+        assert_eq!(mss("00 020405b4 000000"), None, "behind the end of options");
+        assert_eq!(mss("01020405"), None, "cut off");
+        assert_eq!(mss("0300 020405b4 0000"), None, "an option of length zero");
+        assert_eq!(
+            mss("0203aa 020405b4 00"),
+            Some(25),
+            "an MSS of odd length is skipped"
+        );
+    }
+}

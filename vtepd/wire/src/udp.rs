@@ -54,3 +54,40 @@ pub fn checksum_ok(pseudo: Sum, datagram: &[u8]) -> bool {
         Err(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft;
+
+    #[test]
+    fn lengths() {
+        let datagram = [0, 1, 0, 2, 0, 10, 0, 0, b'h', b'i', 0, 0];
+        assert_eq!(check(&datagram, 12), Ok(10));
+        assert_eq!(check(&datagram[..7], 7), Err(Malformed::Truncated));
+        assert_eq!(check(&datagram, 9), Err(Malformed::TotalLength));
+        let short = [0, 1, 0, 2, 0, 7, 0, 0];
+        assert_eq!(check(&short, 8), Err(Malformed::TotalLength));
+    }
+
+    #[test]
+    fn checksum_over_ipv6_and_the_zero_that_is_none() {
+        let frame = craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+            .ipv6("2001:db8::1", "2001:db8::2")
+            .udp(4096, 53, b"odd");
+        let mut datagram = frame[54..].to_vec();
+        let (source, destination) = (&frame[22..38], &frame[38..54]);
+        let pseudo = Sum::pseudo_v6(
+            source.try_into().unwrap(),
+            destination.try_into().unwrap(),
+            17,
+            11,
+        );
+        assert!(checksum_ok(pseudo, &datagram));
+        datagram[8] ^= 0x20;
+        assert!(!checksum_ok(pseudo, &datagram));
+        datagram[6..8].fill(0);
+        assert!(checksum_ok(pseudo, &datagram));
+        assert!(!checksum_ok(pseudo, &datagram[..7]));
+    }
+}
