@@ -231,8 +231,7 @@ impl Eal {
     /// The folder DPDK keeps its sockets in, such as `/var/run/dpdk/vtepd`, or under
     /// `$XDG_RUNTIME_DIR` for other users than root.
     pub fn runtime_dir(&self) -> PathBuf {
-        // SAFETY: returns a static buffer, filled when DPDK started.
-        PathBuf::from(unsafe { owned_string(sys::rte_eal_get_runtime_dir()) })
+        runtime_dir()
     }
 
     /// The socket of `dpdk-telemetry.py`, when telemetry is on and could be started.
@@ -306,9 +305,13 @@ impl Drop for Running {
             }
             return;
         }
+        let runtime_dir = runtime_dir();
         // SAFETY: everything that points into DPDK's memory holds a count on `self`, except
         // mbufs, and there are none. An error (never initialised) cannot happen.
         unsafe { sys::rte_eal_cleanup() };
+        // DPDK leaves it behind. It is not empty while a telemetry socket is in it, or when another
+        // process has the same prefix; then it stays.
+        let _ = std::fs::remove_dir(runtime_dir);
     }
 }
 
@@ -335,6 +338,12 @@ fn init(argv: Vec<CString>, pin: Option<u32>) -> Result<Result<(), Errno>, EalEr
     // SAFETY: called on an initialised EAL; clears this thread's core number.
     unsafe { sys::rte_thread_unregister() };
     Ok(Ok(()))
+}
+
+/// While DPDK runs.
+fn runtime_dir() -> PathBuf {
+    // SAFETY: returns a static buffer, filled when DPDK started.
+    PathBuf::from(unsafe { owned_string(sys::rte_eal_get_runtime_dir()) })
 }
 
 fn first_matching_port(devargs: &CStr) -> Option<PortId> {

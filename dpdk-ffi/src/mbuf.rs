@@ -260,6 +260,53 @@ impl Mbuf {
         unsafe { sys::__rte_pktmbuf_linearize(head.as_ptr()) == 0 }
     }
 
+    /// Moves bytes forward until the first segment holds at least `length` of them, or the whole frame
+    /// when it is shorter, so that headers can be read in place. False, and nothing done, when the
+    /// first segment has too little tailroom or another frame shares it.
+    #[inline]
+    pub fn pull_up(&mut self, length: usize) -> bool {
+        let head = self.head();
+        let length = length.min(self.frame_len());
+        match length.checked_sub(usize::from(head.data_len())) {
+            None | Some(0) => true,
+            Some(missing) => {
+                missing <= usize::from(head.tailroom())
+                    && head.exclusive()
+                    && self.take_from_next(missing)
+            }
+        }
+    }
+
+    /// Moves `missing` bytes from the following segments behind the first one's; there must be room.
+    fn take_from_next(&mut self, mut missing: usize) -> bool {
+        let head = self.head();
+        while missing > 0 {
+            let Some(next) = head.next() else {
+                return false;
+            };
+            // SAFETY: borrowed from `self`.
+            let data = unsafe { next.data() };
+            let count = missing.min(data.len());
+            let before = head.data_len();
+            // SAFETY: borrowed uniquely from `self`, exclusive, and within the tailroom; `data` lies in
+            // another buffer, since this one is referred to by `head` alone.
+            let room = unsafe { head.bytes_mut(usize::from(before), count) };
+            room.copy_from_slice(&data[..count]);
+            head.set_data_len(before + count as u16);
+            next.set_data_off(next.data_off() + count as u16);
+            next.set_data_len(next.data_len() - count as u16);
+            if next.data_len() == 0 {
+                head.set_next_ptr(next.next_ptr());
+                head.set_nb_segs(head.nb_segs() - 1);
+                next.set_next_ptr(std::ptr::null_mut());
+                // SAFETY: a segment of ours, unlinked, so it is freed once.
+                unsafe { sys::shim_pktmbuf_free_seg(next.as_ptr()) };
+            }
+            missing -= count;
+        }
+        true
+    }
+
     /// The same frame again for another destination: the first `private` bytes are copied, into a
     /// fresh first segment with full [`HEADROOM`](crate::HEADROOM) that can be written and prepended to; the rest is
     /// shared with this frame by reference, however long it is. `None` when `pool` is exhausted, or
@@ -306,6 +353,10 @@ impl Mbuf {
     /// A deep copy that shares nothing, with full headroom, in as few segments as fit; `None` when
     /// `pool` is exhausted.
     pub fn copy(&self, pool: &Pool) -> Option<Mbuf> {
+        if self.frame_len() == 0 {
+            // `rte_pktmbuf_copy` takes an offset at the end of the frame for an error.
+            return self.replicate(pool, 0);
+        }
         // SAFETY: DPDK only reads the chain we own; the copy is a chain of its own from a live pool.
         unsafe {
             let copy = sys::rte_pktmbuf_copy(self.head.as_ptr(), pool.as_ptr(), 0, u32::MAX);
