@@ -132,11 +132,20 @@ fn sum_words(bytes: &[u8]) -> u64 {
     for word in words {
         total = add_carry(total, u64::from_ne_bytes(*word));
     }
-    let mut last = [0u8; 8];
-    for (to, from) in last.iter_mut().zip(tail) {
-        *to = *from;
+    // Up to seven bytes are left: four, two and one of them, each beginning at an even offset.
+    let mut tail = tail;
+    if let Some((word, rest)) = tail.split_first_chunk() {
+        total = add_carry(total, u64::from(u32::from_ne_bytes(*word)));
+        tail = rest;
     }
-    add_carry(total, u64::from_ne_bytes(last))
+    if let Some((word, rest)) = tail.split_first_chunk() {
+        total = add_carry(total, u64::from(u16::from_ne_bytes(*word)));
+        tail = rest;
+    }
+    if let [last] = tail {
+        total = add_carry(total, u64::from(u16::from_ne_bytes([*last, 0])));
+    }
+    total
 }
 
 /// Ones' complement addition of 64 bits: a carry out is worth one, since 2^64 mod (2^16 - 1) is 1.

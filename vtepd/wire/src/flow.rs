@@ -244,8 +244,8 @@ mod tests {
             v4().udp(1, 2, &[7; 4000]),
             v6().udp(1, 2, &[7; 4000]),
             v6().destination_options().udp(1, 2, &[7; 4000]),
-            // The chain behind the first fragment's header cannot be followed.
-            v6().payload(ipv6::HOP_BY_HOP, &[0xff; 4000]),
+            // A routing header longer than the first fragment.
+            v6().payload(ipv6::ROUTING, &[0xff; 4000]),
         ] {
             let hashes: Vec<u32> = craft::fragments(&frame, 1280, 3)
                 .iter()

@@ -52,14 +52,23 @@ impl Link {
 /// Truncated, when the frame ends in the Ethernet header or in a tag.
 #[inline]
 pub fn link(frame: &[u8]) -> Result<Link, Malformed> {
-    let (header, mut rest) =
+    let (header, rest) =
         ethernet::Header::ref_from_prefix(frame).map_err(|_| Malformed::Truncated)?;
-    let mut link = Link {
+    let link = Link {
         ethertype: header.ethertype.get(),
         l3: ethernet::Header::LEN as u16,
         tag_count: 0,
         tags: [0; MAX_TAGS],
     };
+    if ethernet::is_tag(link.ethertype) {
+        tagged(link, rest)
+    } else {
+        Ok(link)
+    }
+}
+
+#[inline]
+fn tagged(mut link: Link, mut rest: &[u8]) -> Result<Link, Malformed> {
     for tci in &mut link.tags {
         if !ethernet::is_tag(link.ethertype) {
             break;

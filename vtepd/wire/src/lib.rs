@@ -69,6 +69,8 @@ pub mod mac;
 mod malformed;
 pub mod mld;
 pub mod nd;
+#[cfg(test)]
+mod oracle;
 pub mod tcp;
 pub mod udp;
 pub mod vni;

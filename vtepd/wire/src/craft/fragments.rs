@@ -5,8 +5,11 @@ use crate::checksum::Sum;
 use crate::ethernet::ETHERTYPE_IPV4;
 use crate::{FromBytes, IntoBytes, U16, U32, frame, ipv4, ipv6};
 
+/// Where the fixed IPv6 header names what follows it.
+const NEXT_HEADER_AT: usize = 6;
+
 /// The frame's IP packet in fragments that fit `mtu`, each in a frame of its own. IPv6 ones get
-/// their fragment header right behind the fixed header.
+/// their fragment header behind the fixed header and hop-by-hop options.
 ///
 /// # Panics
 /// When the frame is not IP, is a fragment, or `mtu` leaves no eight bytes for payload.
@@ -22,6 +25,8 @@ pub fn fragments(frame: &[u8], mtu: usize, identification: u32) -> Vec<Vec<u8>> 
     let is_v4 = link.ethertype == ETHERTYPE_IPV4;
     let header_len = if is_v4 {
         usize::from(network.l4 - link.l3)
+    } else if packet[NEXT_HEADER_AT] == ipv6::HOP_BY_HOP {
+        ipv6::Header::LEN + (usize::from(packet[ipv6::Header::LEN + 1]) + 1) * 8
     } else {
         ipv6::Header::LEN
     };
@@ -69,17 +74,23 @@ fn fragment_head_v6(
     offset: u16,
     more: bool,
 ) -> Vec<u8> {
-    let mut header = ipv6::Header::read_from_bytes(head).unwrap();
+    let mut bytes = head.to_vec();
+    let named_by = if head.len() > ipv6::Header::LEN {
+        ipv6::Header::LEN
+    } else {
+        NEXT_HEADER_AT
+    };
+    let next_header = std::mem::replace(&mut bytes[named_by], ipv6::FRAGMENT);
+    let (header, options) = ipv6::Header::mut_from_prefix(&mut bytes).unwrap();
+    let length = options.len() + ipv6::FragmentHeader::LEN + payload_len;
+    header.payload_length.set(short(length));
     let fragment = ipv6::FragmentHeader {
-        next_header: header.next_header,
+        next_header,
         reserved: 0,
         offset_flags: U16::new(offset | u16::from(more)),
         identification: U32::new(identification),
     };
-    header.next_header = ipv6::FRAGMENT;
-    let length = ipv6::FragmentHeader::LEN + payload_len;
-    header.payload_length.set(short(length));
-    [header.as_bytes(), fragment.as_bytes()].concat()
+    [&bytes, fragment.as_bytes()].concat()
 }
 
 #[cfg(test)]
