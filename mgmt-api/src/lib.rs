@@ -15,8 +15,12 @@
 
 pub mod change;
 pub mod control;
+mod document;
 pub mod id;
 pub mod mac;
+pub mod manager;
 pub mod refusal;
+pub mod request;
 pub mod resources;
 pub mod state;
+pub mod store;

@@ -62,7 +62,20 @@ impl Serialize for FdbKey {
     }
 }
 
-impl Key for FdbKey {}
+impl Key for FdbKey {
+    fn to_bytes(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.mac.0);
+        self.network.to_bytes(bytes);
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (mac, network) = bytes.split_first_chunk()?;
+        Some(Self {
+            network: Id::from_bytes(network)?,
+            mac: Mac(*mac),
+        })
+    }
+}
 
 /// A static entry as written in the API.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -107,6 +120,7 @@ impl Spec for StaticFdbSpec {
 
 impl Kind for StaticFdb {
     const NAME: &'static str = "fdb";
+    const TAG: u8 = 5;
     const SINGULAR: &'static str = "static MAC entry";
     const ABOUT: &'static str = "A static MAC entry: a station that is no port.";
 

@@ -119,6 +119,7 @@ impl Spec for HostSpec {
 
 impl Kind for Host {
     const NAME: &'static str = "hosts";
+    const TAG: u8 = 2;
     const SINGULAR: &'static str = "host";
     const ABOUT: &'static str = "A VTEP of the fabric: another host, or settings of this one.";
 

@@ -218,6 +218,7 @@ impl Spec for InterfaceSpec {
 
 impl Kind for Interface {
     const NAME: &'static str = "interfaces";
+    const TAG: u8 = 1;
     const SINGULAR: &'static str = "interface";
     const ABOUT: &'static str =
         "A device of the box. With addresses it carries the underlay: VXLAN is terminated on them.";

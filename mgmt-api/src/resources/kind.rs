@@ -17,9 +17,22 @@ use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, Used, View}
 pub trait Key:
     Clone + Ord + Hash + Debug + Display + FromStr<Err: Display> + Serialize + Send + Sync + 'static
 {
+    /// Appends the key as the store keeps it.
+    fn to_bytes(&self, bytes: &mut Vec<u8>);
+
+    /// The key that was stored so.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
-impl Key for Id {}
+impl Key for Id {
+    fn to_bytes(&self, bytes: &mut Vec<u8>) {
+        self.store(bytes);
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::load(bytes)
+    }
+}
 
 /// The JSON document of a kind.
 pub trait Spec:
@@ -33,6 +46,8 @@ pub trait Spec:
 pub trait Kind: Sized + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// The plural, as in paths and members: `networks`.
     const NAME: &'static str;
+    /// The byte that begins its keys in the store. Never changes, never 0, never used for two kinds.
+    const TAG: u8;
     /// The singular, as in sentences: `network`.
     const SINGULAR: &'static str;
     /// One sentence on what it is, for the API's document.

@@ -360,6 +360,7 @@ impl Spec for NetworkSpec {
 
 impl Kind for Network {
     const NAME: &'static str = "networks";
+    const TAG: u8 = 3;
     const SINGULAR: &'static str = "network";
     const ABOUT: &'static str =
         "A layer-2 network: a VXLAN or VLAN segment, and where it meets this box's interfaces.";

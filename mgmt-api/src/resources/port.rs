@@ -70,6 +70,7 @@ impl Spec for PortSpec {
 
 impl Kind for Port {
     const NAME: &'static str = "ports";
+    const TAG: u8 = 4;
     const SINGULAR: &'static str = "port";
     const ABOUT: &'static str =
         "A station of a network: its MAC and IP addresses and where it lives.";

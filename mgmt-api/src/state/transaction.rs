@@ -69,6 +69,12 @@ impl<'a> Transaction<'a> {
         View::new(self.base, Some(&self.staged))
     }
 
+    /// The state it began from.
+    #[must_use]
+    pub fn base(&self) -> &'a State {
+        self.base
+    }
+
     /// From here on keeps what changes, in the order it is staged.
     pub fn record_differences(&mut self) {
         self.differences = Some(Vec::new());

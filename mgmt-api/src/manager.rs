@@ -1,0 +1,357 @@
+//! The engine: takes writes one after another, makes each true everywhere or nowhere, and lets readers read.
+//!
+//! ```text
+//!  stage ─▶ check ─▶ encode ─▶ ControlPlane::apply ─▶ commit, fsync ─▶ merge ─▶ answer
+//!    └────────┴─────────┴────────────┘ refused: nothing to undo
+//!                                        failed: └─▶ apply the inverse
+//! ```
+//!
+//! One thread does all of this. Readers share the state with it until the merge, the only part that keeps them out.
+//! Small requests that wait while another is being synced are made in one go: one `apply`, one `fsync`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::change::Changes;
+use crate::control::ControlPlane;
+use crate::refusal::{Code, Refusal};
+use crate::request::{Options, Request, Summary};
+use crate::resources::{Kind, KindVisitor, each_kind};
+use crate::state::{State, Transaction};
+use crate::store::{Store, StoreError};
+
+/// Requests that may wait for the writer before senders are held back.
+const QUEUE: usize = 256;
+/// The most requests that share a commit: beyond this the sync is a small part of the cost.
+const GROUP: usize = 64;
+/// The least documents that the boot takes over at once.
+const BOOT_CHUNK: usize = 1 << 16;
+
+/// The manager of the desired state. Cloned freely; the last one dropped ends the writer.
+#[derive(Clone)]
+pub struct Manager {
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+}
+
+struct Shared {
+    state: RwLock<State>,
+    control: Arc<dyn ControlPlane>,
+}
+
+struct Job {
+    request: Box<dyn Request>,
+    options: Options,
+    reply: oneshot::Sender<Result<Summary, Refusal>>,
+}
+
+/// Why the manager could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored state contradicts the daemon's configuration, or the control plane refused it.
+    #[error(
+        "the stored state was refused: {0}. Change the configuration back, or move the store away and load the state again"
+    )]
+    Refused(Refusal),
+    /// No thread could be started.
+    #[error("cannot start the writer thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl From<Refusal> for BootError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Manager {
+    /// Reads the store (`None`: keep nothing), has the control plane apply all of it, and starts the writer.
+    ///
+    /// # Errors
+    /// The store cannot be read, or its state is refused.
+    pub fn start(
+        control: Arc<dyn ControlPlane>,
+        store: Option<PathBuf>,
+    ) -> Result<(Self, JoinHandle<()>), BootError> {
+        let facts = Arc::new(control.facts());
+        let store = store.map(|path| Store::open(&path)).transpose()?;
+        let mut state = State::new(facts.clone());
+        if let Some(store) = &store {
+            load(store, &mut state)?;
+        }
+        let empty = State::new(facts);
+        let changes = Changes::whole(&empty, &state);
+        if !changes.is_empty() {
+            control.apply(&changes)?;
+        }
+        let shared = Arc::new(Shared {
+            state: RwLock::new(state),
+            control,
+        });
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = Writer {
+            shared: shared.clone(),
+            store,
+            held_back: None,
+        };
+        let thread = std::thread::Builder::new().name("vtepd-state".to_owned());
+        let thread = thread.spawn(move || writer.run(queue))?;
+        Ok((Self { shared, jobs }, thread))
+    }
+
+    /// Makes a write and waits for it to be in force and on disk.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was changed then.
+    pub async fn write(
+        &self,
+        request: impl Request + 'static,
+        options: Options,
+    ) -> Result<Summary, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            request: Box::new(request),
+            options,
+            reply,
+        };
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// [`write`](Self::write) for callers that are not asynchronous. Must not be called from within a runtime.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_blocking(
+        &self,
+        request: impl Request + 'static,
+        options: Options,
+    ) -> Result<Summary, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            request: Box::new(request),
+            options,
+            reply,
+        };
+        self.jobs.blocking_send(job).map_err(|_| stopped())?;
+        answer.blocking_recv().map_err(|_| stopped())?
+    }
+
+    /// Reads the accepted state. The writer waits until `read` returns, so it should be brief.
+    pub fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.shared.state.read())
+    }
+
+    /// [`read`](Self::read) if nobody is in the way.
+    pub(crate) fn try_read<T, F: FnOnce(&State) -> T>(&self, read: F) -> Result<T, F> {
+        match self.shared.state.try_read() {
+            Some(state) => Ok(read(&state)),
+            None => Err(read),
+        }
+    }
+
+    /// The control plane.
+    #[must_use]
+    pub fn control(&self) -> &Arc<dyn ControlPlane> {
+        &self.shared.control
+    }
+
+    /// What is wrong, if the workers or the writer do not run.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn health(&self) -> Result<(), String> {
+        if self.jobs.is_closed() {
+            return Err("the state's writer thread ended; restart vtepd".to_owned());
+        }
+        self.shared.control.health()
+    }
+}
+
+fn stopped() -> Refusal {
+    Refusal::new(
+        Code::ShuttingDown,
+        "the server takes no more writes; try again once it is back",
+    )
+}
+
+/// Reads every document of the store into the state, some at a time: staged in one go, a million would need twice the memory.
+fn load(store: &Store, state: &mut State) -> Result<(), BootError> {
+    struct Load<'a>(&'a Store, &'a mut State);
+    impl KindVisitor for Load<'_> {
+        type Error = BootError;
+        fn visit<K: Kind>(&mut self) -> Result<(), BootError> {
+            let mut documents = self.0.documents::<K>().peekable();
+            while documents.peek().is_some() {
+                let mut transaction = Transaction::new(self.1);
+                let chunk = BOOT_CHUNK.max(self.1.table::<K>().len() / 2);
+                for document in documents.by_ref().take(chunk) {
+                    let (key, spec) = document?;
+                    transaction.put::<K>(&key, spec)?;
+                }
+                transaction.check()?;
+                let staged = transaction.into_staged();
+                self.1.merge(staged);
+            }
+            Ok(())
+        }
+    }
+    each_kind(&mut Load(store, state))
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    store: Option<Store>,
+    /// Taken from the queue, and too large for the group it was found behind.
+    held_back: Option<Job>,
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(first) = self.held_back.take().or_else(|| queue.blocking_recv()) {
+            let mut group = vec![first];
+            while groupable(&group[0]) && group.len() < GROUP {
+                match queue.try_recv() {
+                    Ok(job) if groupable(&job) => group.push(job),
+                    Ok(job) => {
+                        self.held_back = Some(job);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.make(group);
+        }
+    }
+
+    /// Makes a group of requests true and answers each.
+    fn make(&mut self, group: Vec<Job>) {
+        let shared = self.shared.clone();
+        let state = shared.state.read();
+        let (transaction, mut answers) = stage(&state, &group);
+        let is_dry_run = group.iter().any(|job| job.options.dry_run);
+        if transaction.is_empty() || is_dry_run {
+            drop(transaction);
+            drop(state);
+            return answer(group, answers);
+        }
+        let staged = transaction.into_staged();
+        let changes = Changes::staged(&state, &staged);
+        match commit(
+            self.store.as_mut(),
+            &*shared.control,
+            changes,
+            &state,
+            &staged,
+        ) {
+            Ok(()) => {
+                drop(state);
+                shared.state.write().merge(staged);
+            }
+            // Only one of them may be at fault.
+            Err(Failed {
+                by_control: true, ..
+            }) if group.len() > 1 => {
+                drop(state);
+                return group.into_iter().for_each(|job| self.make(vec![job]));
+            }
+            Err(Failed { refusal, .. }) => {
+                let accepted = answers.iter_mut().filter(|answer| answer.is_ok());
+                accepted.for_each(|answer| *answer = Err(refusal.clone()));
+            }
+        }
+        answer(group, answers);
+    }
+}
+
+fn groupable(job: &Job) -> bool {
+    job.request.is_small() && !job.options.dry_run
+}
+
+fn answer(group: Vec<Job>, answers: Vec<Result<Summary, Refusal>>) {
+    for (job, answer) in group.into_iter().zip(answers) {
+        // Whoever asked may have gone; what was done stands.
+        let _ = job.reply.send(answer);
+    }
+}
+
+/// Stages the requests one over the other. One that is refused leaves no trace: the others before it are staged again.
+fn stage<'a>(state: &'a State, group: &[Job]) -> (Transaction<'a>, Vec<Result<Summary, Refusal>>) {
+    let mut transaction = Transaction::new(state);
+    let mut answers: Vec<Result<Summary, Refusal>> = Vec::with_capacity(group.len());
+    for job in group {
+        let answer = stage_one(&mut transaction, job);
+        if answer.is_err() {
+            transaction = Transaction::new(state);
+            for (job, _) in group
+                .iter()
+                .zip(&answers)
+                .filter(|(_, answer)| answer.is_ok())
+            {
+                let again = stage_one(&mut transaction, job);
+                debug_assert!(again.is_ok(), "staging depends on the state alone");
+            }
+        }
+        answers.push(answer);
+    }
+    (transaction, answers)
+}
+
+fn stage_one(transaction: &mut Transaction<'_>, job: &Job) -> Result<Summary, Refusal> {
+    if job.options.diff || job.options.dry_run {
+        transaction.record_differences();
+    }
+    let counts = job.request.stage(transaction)?;
+    let differences = transaction.take_differences();
+    transaction.check()?;
+    Ok(Summary {
+        counts,
+        differences,
+    })
+}
+
+struct Failed {
+    refusal: Refusal,
+    by_control: bool,
+}
+
+/// Makes staged changes true in the workers and on the disk, or in neither.
+fn commit(
+    store: Option<&mut Store>,
+    control: &dyn ControlPlane,
+    changes: Changes<'_>,
+    state: &State,
+    staged: &crate::state::Staged,
+) -> Result<(), Failed> {
+    let by_store = |error: StoreError| {
+        tracing::error!(%error, "a write was refused");
+        Failed {
+            refusal: error.into(),
+            by_control: false,
+        }
+    };
+    let Some(store) = store else {
+        return control.apply(&changes).map_err(|refusal| Failed {
+            refusal,
+            by_control: true,
+        });
+    };
+    let batch = store.prepare(state, staged).map_err(by_store)?;
+    control.apply(&changes).map_err(|refusal| Failed {
+        refusal,
+        by_control: true,
+    })?;
+    store.commit(batch, state, staged).map_err(|error| {
+        if let Err(refusal) = control.apply(&changes.inverse()) {
+            tracing::error!(%refusal, "the control plane refused to undo a write that the store failed to keep");
+        }
+        by_store(error)
+    })
+}

@@ -1,0 +1,390 @@
+//! The accepted state on disk: one document per resource, each request one atomic batch, synced before the answer.
+//!
+//! ```text
+//!  kind (1 byte) · key      ──▶  the document as JSON, as the API shows it
+//!  0 · "schema"             ──▶  the version of this layout
+//! ```
+//!
+//! Documents and not records are kept: they name what they refer to by identifiers, so a store can be read without
+//! regard to what handles were when it was written, and a later version reads it by the rules of the API itself.
+
+use std::path::{Path, PathBuf};
+
+use fjall::config::{CompressionPolicy, FilterPolicy};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+
+use crate::refusal::{Code, Refusal};
+use crate::resources::{Key, Kind, KindVisitor, each_kind};
+use crate::state::{Staged, State, View};
+
+/// The version of the layout. A store of a newer one is refused.
+const SCHEMA: u64 = 1;
+const SCHEMA_KEY: &[u8] = b"\0schema";
+const KEYSPACE: &str = "resources";
+
+/// Changes are kept in memory until they fill this; the journal has them on disk meanwhile.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+/// The store is read once, at boot, and in order: a cache would only take memory.
+const CACHE_BYTES: u64 = 1 << 20;
+/// The journal is cut once it has this much, the least the library allows.
+const JOURNAL_BYTES: u64 = 64 << 20;
+/// What must stay free so that the store can still tidy up behind itself.
+const RESERVE_BYTES: u64 = 16 << 20;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room.
+    #[error(
+        "no room for the store in {path}: {free} bytes are free and {needed} are needed; nothing was changed"
+    )]
+    Full {
+        /// Where it is.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// Another process has it open.
+    #[error("the store in {0} is in use by another process: is another vtepd running on it?")]
+    Locked(PathBuf),
+    /// It is of a version that this program does not know.
+    #[error(
+        "the store in {path} has layout {found}, this program knows {SCHEMA}: run the vtepd that wrote it"
+    )]
+    Version {
+        /// Where it is.
+        path: PathBuf,
+        /// The version found.
+        found: String,
+    },
+    /// It cannot be read back.
+    #[error(
+        "the store in {path} is damaged ({what}): restore a copy, or move it away and load the state again"
+    )]
+    Damaged {
+        /// Where it is.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The disk or file system failed.
+    #[error("the store in {path} failed: {source}; nothing was changed")]
+    Failed {
+        /// Where it is.
+        path: PathBuf,
+        /// By what.
+        source: fjall::Error,
+    },
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::Full { .. } => Code::DiskFull,
+            _ => Code::StoreFailed,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// The store.
+pub struct Store {
+    path: PathBuf,
+    /// `None` after a failure, until it could be opened again.
+    open: Option<Open>,
+    /// Undoes a batch whose commit failed but which may have reached the disk all the same.
+    repair: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+struct Open {
+    database: Database,
+    resources: Keyspace,
+}
+
+/// A request ready to be committed.
+pub struct Batch {
+    batch: OwnedWriteBatch,
+    bytes: u64,
+}
+
+impl Store {
+    /// Opens the store in a directory, or makes one there.
+    ///
+    /// # Errors
+    /// It cannot be made, is in use, is damaged, or is of another version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = Open::new(path)?;
+        let store = Self {
+            path: path.to_owned(),
+            open: Some(open),
+            repair: Vec::new(),
+        };
+        store.check_schema()?;
+        Ok(store)
+    }
+
+    fn check_schema(&self) -> Result<(), StoreError> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let failed = |source| failed(&self.path, source);
+        match open.resources.get(SCHEMA_KEY).map_err(failed)? {
+            Some(found) if *found == SCHEMA.to_be_bytes() => Ok(()),
+            Some(found) => {
+                let found = <[u8; 8]>::try_from(&*found).map_or_else(
+                    |_| "unknown".to_owned(),
+                    |found| u64::from_be_bytes(found).to_string(),
+                );
+                Err(StoreError::Version {
+                    path: self.path.clone(),
+                    found,
+                })
+            }
+            None if open.resources.is_empty().map_err(failed)? => {
+                open.resources
+                    .insert(SCHEMA_KEY, SCHEMA.to_be_bytes())
+                    .map_err(failed)?;
+                open.database.persist(PersistMode::SyncAll).map_err(failed)
+            }
+            None => Err(self.damaged("it has resources and no layout version")),
+        }
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
+    /// Every document of a kind, in the order of the stored keys.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn documents<K: Kind>(
+        &self,
+    ) -> impl Iterator<Item = Result<(K::Key, K::Spec), StoreError>> {
+        let guards = self
+            .open
+            .iter()
+            .flat_map(|open| open.resources.prefix([K::TAG]));
+        guards.map(|guard| {
+            let (key, value) = guard
+                .into_inner()
+                .map_err(|source| failed(&self.path, source))?;
+            let text = || {
+                String::from_utf8_lossy(&value)
+                    .chars()
+                    .take(200)
+                    .collect::<String>()
+            };
+            let key = K::Key::from_bytes(&key[1..])
+                .ok_or_else(|| self.damaged(format!("a key of {} cannot be read", K::NAME)))?;
+            let spec = serde_json::from_slice(&value).map_err(|error| {
+                self.damaged(format!(
+                    "{}/{key} cannot be read: {error} in {}",
+                    K::NAME,
+                    text()
+                ))
+            })?;
+            Ok((key, spec))
+        })
+    }
+
+    /// Encodes a request, without writing anything.
+    ///
+    /// # Errors
+    /// There is no room for it, or the store failed before and cannot be opened again.
+    pub fn prepare(&mut self, base: &State, staged: &Staged) -> Result<Batch, StoreError> {
+        self.reopen()?;
+        let mut encode = Encode {
+            before: base.view(),
+            after: View::new(base, Some(staged)),
+            staged,
+            entries: Vec::new(),
+            reverse: false,
+        };
+        let Ok(()) = each_kind(&mut encode);
+        let bytes = encode
+            .entries
+            .iter()
+            .map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64);
+        let bytes = bytes.sum();
+        self.check_room(bytes)?;
+        let Some(open) = &self.open else {
+            return Err(self.damaged("it is not open"));
+        };
+        let mut batch = open.database.batch();
+        for (key, value) in encode.entries {
+            put(&mut batch, &open.resources, key, value);
+        }
+        Ok(Batch { batch, bytes })
+    }
+
+    /// Writes a request whole, and returns when the disk has it.
+    ///
+    /// # Errors
+    /// The disk failed or is full. The request then counts as not made, also after a restart.
+    pub fn commit(
+        &mut self,
+        batch: Batch,
+        base: &State,
+        staged: &Staged,
+    ) -> Result<(), StoreError> {
+        let Batch { batch, bytes } = batch;
+        match batch.durability(Some(PersistMode::SyncAll)).commit() {
+            Ok(()) => Ok(()),
+            Err(source) => {
+                self.open = None;
+                let mut undo = Encode {
+                    before: base.view(),
+                    after: View::new(base, Some(staged)),
+                    staged,
+                    entries: Vec::new(),
+                    reverse: true,
+                };
+                let Ok(()) = each_kind(&mut undo);
+                self.repair = undo.entries;
+                Err(match &source {
+                    fjall::Error::Io(error) if is_full(error) => StoreError::Full {
+                        path: self.path.clone(),
+                        free: 0,
+                        needed: bytes,
+                    },
+                    _ => failed(&self.path, source),
+                })
+            }
+        }
+    }
+
+    /// After a failure the library refuses all writes; what the disk holds is read again from the start.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let open = Open::new(&self.path)?;
+        let mut batch = open.database.batch();
+        for (key, value) in self.repair.iter().cloned() {
+            put(&mut batch, &open.resources, key, value);
+        }
+        let committed = batch.durability(Some(PersistMode::SyncAll)).commit();
+        committed.map_err(|source| failed(&self.path, source))?;
+        self.repair = Vec::new();
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Looks before writing: a journal that runs into a full disk can only be opened again from the start.
+    fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+        // Journal, table, and the merge of tables hold a document at once.
+        let needed = bytes * 3 + RESERVE_BYTES;
+        let Ok(stat) = rustix::fs::statvfs(&self.path) else {
+            return Ok(());
+        };
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free >= needed {
+            return Ok(());
+        }
+        Err(StoreError::Full {
+            path: self.path.clone(),
+            free,
+            needed,
+        })
+    }
+}
+
+impl Open {
+    fn new(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| failed(path, source);
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(1)
+            .open()
+            .map_err(failed)?;
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .data_block_compression_policy(CompressionPolicy::all(fjall::CompressionType::Lz4))
+                // Filters serve look-ups of single keys, and there are none.
+                .filter_policy(FilterPolicy::disabled())
+        };
+        let resources = database.keyspace(KEYSPACE, options).map_err(failed)?;
+        Ok(Self {
+            database,
+            resources,
+        })
+    }
+}
+
+fn put(batch: &mut OwnedWriteBatch, resources: &Keyspace, key: Vec<u8>, value: Option<Vec<u8>>) {
+    match value {
+        Some(value) => batch.insert(resources, key, value),
+        None => batch.remove(resources, key),
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn failed(path: &Path, source: fjall::Error) -> StoreError {
+    let path = path.to_owned();
+    match source {
+        fjall::Error::Locked => StoreError::Locked(path),
+        fjall::Error::Io(_) | fjall::Error::Poisoned => StoreError::Failed { path, source },
+        damage => StoreError::Damaged {
+            path,
+            what: damage.to_string(),
+        },
+    }
+}
+
+/// Encodes what a transaction does, or the way back.
+struct Encode<'a> {
+    before: View<'a>,
+    after: View<'a>,
+    staged: &'a Staged,
+    entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    reverse: bool,
+}
+
+impl KindVisitor for Encode<'_> {
+    type Error = std::convert::Infallible;
+
+    fn visit<K: Kind>(&mut self) -> Result<(), Self::Error> {
+        let (before, after) = if self.reverse {
+            (self.after, self.before)
+        } else {
+            (self.before, self.after)
+        };
+        // Removals first: a name may go and come back with another handle.
+        for (handle, _) in K::staged(self.staged).iter() {
+            if after.get(handle).is_none()
+                && let Some(old) = before.get(handle)
+            {
+                self.entries.push((stored_key::<K>(&old.key(before)), None));
+            }
+        }
+        for (handle, _) in K::staged(self.staged).iter() {
+            if let Some(new) = after.get(handle) {
+                let document = serde_json::to_vec(&new.spec(after));
+                let document = document.expect("a document has text keys and plain values");
+                self.entries
+                    .push((stored_key::<K>(&new.key(after)), Some(document)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn stored_key<K: Kind>(key: &K::Key) -> Vec<u8> {
+    let mut bytes = vec![K::TAG];
+    key.to_bytes(&mut bytes);
+    bytes
+}
