@@ -18,7 +18,7 @@ const FUNCTIONS: &str = "shim_.*|rte_eal_(init|cleanup|get_runtime_dir)|rte_vers
     |rte_pktmbuf_(pool_create|free_bulk|clone|copy)|__rte_pktmbuf_linearize\
     |rte_ring_(create|free)\
     |rte_get_tsc_hz\
-    |rte_eth_iterator_(init|next|cleanup)|rte_eth_find_next|rte_eth_find_next_of\
+    |rte_eth_find_next|rte_eth_find_next_of\
     |rte_eth_dev_(configure|start|stop|close|info_get|socket_id|set_mtu|get_mtu|get_name_by_port\
     |get_port_by_name|is_valid_port|adjust_nb_rx_tx_desc|default_mac_addr_set)\
     |rte_eth_(rx|tx)_queue_setup|rte_eth_macaddr_get\

@@ -10,7 +10,6 @@
 use std::{
     collections::BTreeSet,
     ffi::{CStr, CString, c_char, c_int},
-    mem::MaybeUninit,
     path::PathBuf,
     ptr::NonNull,
     sync::{
@@ -21,7 +20,7 @@ use std::{
 
 use crate::{
     EalError, LogHook, LogLevel, PortId,
-    error::{Errno, c_string},
+    error::{Errno, Reason, c_string},
     log, sys,
 };
 
@@ -148,9 +147,8 @@ impl Eal {
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(EalError::AlreadyStarted);
         }
-        if let Some(hook) = config.log_hook {
-            log::redirect(hook)?;
-        }
+        log::redirect(config.log_hook)?;
+        remove_runtime_dir_at_exit();
         let pin = config.main_core;
         std::thread::Builder::new()
             .name("dpdk-init".into())
@@ -176,22 +174,33 @@ impl Eal {
 
     /// Makes a device and returns its port: a PCI address (`0000:3b:00.0`), or a virtual device with
     /// its arguments (`net_tap0,iface=dtap0`). Of a device with several ports, the first;
-    /// [`ports`](Self::ports) has them all.
+    /// [`ports`](Self::ports) has them all. A device that is there already is an error.
     pub fn attach(&self, devargs: &str) -> Result<PortId, EalError> {
         let text = c_string(devargs).map_err(EalError::Text)?;
         let _registry = self.0.registry();
-        // SAFETY: a NUL-terminated string that outlives the call; hot-plug calls are serialised by
-        // the registry lock.
-        let code = unsafe { sys::rte_dev_probe(text.as_ptr()) };
-        if code < 0 {
-            return Err(EalError::Attach {
+        // DPDK takes a second probe for a success and ignores its arguments.
+        let name = devargs.split(',').next().unwrap_or(devargs);
+        if let Some(port) = port_by_name(name) {
+            return Err(EalError::AlreadyAttached {
                 devargs: devargs.into(),
-                reason: Errno::from_return(code),
+                port,
             });
         }
-        first_matching_port(&text).ok_or_else(|| EalError::NoPort {
-            devargs: devargs.into(),
-        })
+        let before = every_port();
+        // SAFETY: a NUL-terminated string that outlives the call; hot-plug calls are serialised by
+        // the registry lock.
+        Reason::check(|| unsafe { sys::rte_dev_probe(text.as_ptr()) }).map_err(|reason| {
+            EalError::Attach {
+                devargs: devargs.into(),
+                reason,
+            }
+        })?;
+        every_port()
+            .into_iter()
+            .find(|port| !before.contains(port))
+            .ok_or_else(|| EalError::NoPort {
+                devargs: devargs.into(),
+            })
     }
 
     /// Removes the device of a port that is not open. Dropping a [`Port`](crate::Port) removes its
@@ -199,7 +208,7 @@ impl Eal {
     pub fn detach(&self, port: PortId) -> Result<(), EalError> {
         let registry = self.0.registry();
         let detach = |reason| EalError::Detach { port, reason };
-        let device = device_of(port).map_err(detach)?;
+        let device = device_of(port).map_err(|errno| detach(errno.into()))?;
         // A device may have several ports, and goes with all of them.
         if let Some(port) = ports_of(device)
             .into_iter()
@@ -208,24 +217,19 @@ impl Eal {
             return Err(EalError::PortOpen { port });
         }
         // SAFETY: the device was found under the registry lock, and none of its ports is open.
-        Errno::check(unsafe { sys::rte_dev_remove(device.as_ptr()) }).map_err(detach)
+        Reason::check(|| unsafe { sys::rte_dev_remove(device.as_ptr()) }).map_err(detach)
     }
 
     /// Every port there is, open or not.
     pub fn ports(&self) -> Vec<PortId> {
         let _registry = self.0.registry();
-        // SAFETY: reads the table of ports, which changes under the registry lock only.
-        all_ports(|from| unsafe { sys::rte_eth_find_next(from) })
+        every_port()
     }
 
     /// The port with this name: that of its virtual device, or its PCI address.
     pub fn find_port(&self, name: &str) -> Option<PortId> {
-        let name = c_string(name).ok()?;
         let _registry = self.0.registry();
-        let mut id = 0;
-        // SAFETY: a NUL-terminated string and a place for the answer, both alive during the call.
-        let code = unsafe { sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &mut id) };
-        (code == 0).then_some(PortId(id))
+        port_by_name(name)
     }
 
     /// The folder DPDK keeps its sockets in, such as `/var/run/dpdk/vtepd`, or under
@@ -305,18 +309,14 @@ impl Drop for Running {
             }
             return;
         }
-        let runtime_dir = runtime_dir();
         // SAFETY: everything that points into DPDK's memory holds a count on `self`, except
         // mbufs, and there are none. An error (never initialised) cannot happen.
         unsafe { sys::rte_eal_cleanup() };
-        // DPDK leaves it behind. It is not empty while a telemetry socket is in it, or when another
-        // process has the same prefix; then it stays.
-        let _ = std::fs::remove_dir(runtime_dir);
     }
 }
 
 /// Runs on its own thread, which `rte_eal_init` may pin as it likes.
-fn init(argv: Vec<CString>, pin: Option<u32>) -> Result<Result<(), Errno>, EalError> {
+fn init(argv: Vec<CString>, pin: Option<u32>) -> Result<Result<(), Reason>, EalError> {
     if let Some(core) = pin {
         // DPDK gives its control threads the affinity found here.
         pin_to(core).map_err(|reason| EalError::MainCore { core, reason })?;
@@ -330,9 +330,10 @@ fn init(argv: Vec<CString>, pin: Option<u32>) -> Result<Result<(), Errno>, EalEr
     let argv = argv.leak();
     let count = (argv.len() - 1) as c_int;
     // SAFETY: a C argument vector with its final null, never freed. `STARTED` keeps it to one call.
-    let code = unsafe { sys::rte_eal_init(count, argv.as_mut_ptr()) };
+    let call = || unsafe { sys::rte_eal_init(count, argv.as_mut_ptr()) };
+    let (code, said) = log::listen(call);
     if code < 0 {
-        return Ok(Err(Errno::last()));
+        return Ok(Err(Reason::new(Errno::last(), said)));
     }
     // This thread is the main logical core to DPDK. It ends now, so it gives that up.
     // SAFETY: called on an initialised EAL; clears this thread's core number.
@@ -346,21 +347,31 @@ fn runtime_dir() -> PathBuf {
     PathBuf::from(unsafe { owned_string(sys::rte_eal_get_runtime_dir()) })
 }
 
-fn first_matching_port(devargs: &CStr) -> Option<PortId> {
-    let mut iterator = MaybeUninit::zeroed();
-    // SAFETY: initialises the iterator from a NUL-terminated string that outlives it.
-    if unsafe { sys::rte_eth_iterator_init(iterator.as_mut_ptr(), devargs.as_ptr()) } != 0 {
-        return None;
+/// Has the runtime folder, which DPDK leaves behind, removed when the process exits: that is when DPDK
+/// removes its telemetry socket from it, and before that if this is called before it starts.
+fn remove_runtime_dir_at_exit() {
+    extern "C" fn remove() {
+        // Not empty when another process has the same prefix; then it stays.
+        let _ = std::fs::remove_dir(runtime_dir());
     }
-    // SAFETY: the iterator is initialised. It frees itself when it runs out, otherwise we do.
-    unsafe {
-        let port = sys::rte_eth_iterator_next(iterator.as_mut_ptr());
-        if port >= sys::SHIM_MAX_ETHPORTS {
-            return None;
-        }
-        sys::rte_eth_iterator_cleanup(iterator.as_mut_ptr());
-        Some(PortId(port))
-    }
+    // SAFETY: a function without arguments that does not unwind. It reads a static buffer, empty
+    // unless DPDK started. Without memory for it the folder stays.
+    unsafe { libc::atexit(remove) };
+}
+
+/// Call it under the registry lock.
+fn port_by_name(name: &str) -> Option<PortId> {
+    let name = c_string(name).ok()?;
+    let mut id = 0;
+    // SAFETY: a NUL-terminated string and a place for the answer, both alive during the call.
+    let code = unsafe { sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &mut id) };
+    (code == 0).then_some(PortId(id))
+}
+
+/// Call it under the registry lock.
+fn every_port() -> Vec<PortId> {
+    // SAFETY: reads the table of ports, which changes under the registry lock only.
+    all_ports(|from| unsafe { sys::rte_eth_find_next(from) })
 }
 
 /// The device behind a port. Call it, and use the answer, under the registry lock.
@@ -368,7 +379,7 @@ pub(crate) fn device_of(port: PortId) -> Result<NonNull<sys::rte_device>, Errno>
     let mut info = sys::rte_eth_dev_info::default();
     // SAFETY: fills `info`; an unknown port is an error.
     Errno::check(unsafe { sys::rte_eth_dev_info_get(port.0, &mut info) })?;
-    NonNull::new(info.device).ok_or(Errno::from_return(-libc::ENODEV))
+    NonNull::new(info.device).ok_or(Errno::NO_DEVICE)
 }
 
 /// The ports of a device. Call it under the registry lock.

@@ -5,25 +5,20 @@ use std::{
     fmt,
 };
 
-use crate::sys;
+use crate::{log, sys};
 
 /// A number of `errno.h` or `rte_errno.h`, shown with DPDK's text for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(i32);
 
 impl Errno {
+    /// `ENODEV`.
+    pub(crate) const NO_DEVICE: Self = Self(libc::ENODEV);
+
     /// The calling thread's `rte_errno`, left by the call before.
     pub(crate) fn last() -> Self {
         // SAFETY: reads a thread-local integer.
         Self(unsafe { sys::shim_errno() })
-    }
-
-    /// DPDK returns some errors as `-1` with `rte_errno` set and the others as `-errno`.
-    pub(crate) fn from_return(code: c_int) -> Self {
-        match code {
-            -1 if Self::last().0 != 0 => Self::last(),
-            code => Self(code.saturating_abs()),
-        }
     }
 
     /// `Ok` for zero and above, as most of ethdev returns.
@@ -58,6 +53,57 @@ impl fmt::Debug for Errno {
 
 impl std::error::Error for Errno {}
 
+/// Why DPDK or a driver refused: its number, and what it logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    errno: Errno,
+    said: Vec<String>,
+}
+
+impl Reason {
+    /// Makes a call that returns zero or above, or a negative error, and keeps what is logged
+    /// meanwhile in case of an error.
+    pub(crate) fn check(call: impl FnOnce() -> c_int) -> Result<(), Self> {
+        let (code, said) = log::listen(call);
+        Errno::check(code).map_err(|errno| Self { errno, said })
+    }
+
+    pub(crate) fn new(errno: Errno, said: Vec<String>) -> Self {
+        Self { errno, said }
+    }
+
+    /// The number. Some drivers return 1 (`EPERM`) for any error.
+    pub fn errno(&self) -> Errno {
+        self.errno
+    }
+
+    /// The lines that were logged as errors, when [`LogLevel`](crate::LogLevel) lets them pass.
+    pub fn said(&self) -> &[String] {
+        &self.said
+    }
+}
+
+impl From<Errno> for Reason {
+    fn from(errno: Errno) -> Self {
+        Self {
+            errno,
+            said: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = self.said.join("; ");
+        match (self.errno.0, said.is_empty()) {
+            // -1 is not a number of errno.h when the log has the reason.
+            (libc::EPERM, false) => write!(f, "DPDK says: {said}"),
+            (_, false) => write!(f, "{}; DPDK says: {said}", self.errno),
+            (_, true) => write!(f, "{}", self.errno),
+        }
+    }
+}
+
 /// Starting DPDK, or attaching devices and threads to it.
 #[derive(Debug, thiserror::Error)]
 pub enum EalError {
@@ -65,15 +111,12 @@ pub enum EalError {
     #[error("DPDK was already started in this process; it can be started once only")]
     AlreadyStarted,
     /// `rte_eal_init` failed; DPDK's log has the details.
-    #[error(
-        "DPDK did not start with arguments `{arguments}`: {reason}; its log above says what is missing \
-         (huge pages, rights to a device, a core that does not exist)"
-    )]
+    #[error("DPDK did not start with arguments `{arguments}`: {reason}")]
     Init {
         /// The whole EAL command line.
         arguments: String,
         /// What `rte_errno` said.
-        reason: Errno,
+        reason: Reason,
     },
     /// No core to run on could be found.
     #[error("cannot read which cores this process may use: {0}")]
@@ -105,10 +148,22 @@ pub enum EalError {
         /// The device string as given.
         devargs: String,
         /// What the bus or driver said.
-        reason: Errno,
+        reason: Reason,
     },
-    /// The device was probed but is not a network device.
-    #[error("device `{devargs}` has no Ethernet port")]
+    /// The device, or another of its name, is there.
+    #[error(
+        "device `{devargs}` is attached already, as {port}; detach that, or choose another name"
+    )]
+    AlreadyAttached {
+        /// The device string as given.
+        devargs: String,
+        /// The port it is.
+        port: crate::PortId,
+    },
+    /// The device was probed but no network device came of it.
+    #[error(
+        "device `{devargs}` brought no Ethernet port; is it a network device, and not attached already?"
+    )]
     NoPort {
         /// The device string as given.
         devargs: String,
@@ -125,7 +180,7 @@ pub enum EalError {
         /// The port as given.
         port: crate::PortId,
         /// What the bus or driver said.
-        reason: Errno,
+        reason: Reason,
     },
     /// The calling thread holds a [`WorkerThread`](crate::WorkerThread) already.
     #[error("this thread is registered with DPDK already")]
@@ -249,7 +304,7 @@ pub enum PortError {
         /// What was tried, as in "cannot ...".
         action: String,
         /// What the driver said.
-        reason: Errno,
+        reason: Reason,
     },
     /// The queue does not exist; the device may have granted fewer than were asked for.
     #[error("port `{port}`: there is no {direction} queue {queue}, only {count}")]

@@ -1,8 +1,10 @@
 //! Where DPDK's own log lines go, and which of them.
 
 use std::{
+    cell::RefCell,
     ffi::{c_char, c_int},
     fmt,
+    io::Write,
     sync::OnceLock,
 };
 
@@ -68,9 +70,15 @@ pub type LogHook = fn(LogLevel, &str);
 
 static HOOK: OnceLock<LogHook> = OnceLock::new();
 
+thread_local! {
+    /// Errors that DPDK logged on this thread since [`listen`] began.
+    static SAID: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
 /// Sends everything DPDK logs from now on to `hook`. Once per process.
-pub(crate) fn redirect(hook: LogHook) -> Result<(), EalError> {
-    HOOK.set(hook).map_err(|_| EalError::Log)?;
+pub(crate) fn redirect(hook: Option<LogHook>) -> Result<(), EalError> {
+    HOOK.set(hook.unwrap_or(to_stderr))
+        .map_err(|_| EalError::Log)?;
     // SAFETY: `sink` is a function, so it lives as long as the process. Called before
     // `rte_eal_init`, while no other thread logs.
     let code: c_int = unsafe { sys::shim_log_to(Some(sink)) };
@@ -81,12 +89,42 @@ pub(crate) fn redirect(hook: LogHook) -> Result<(), EalError> {
     }
 }
 
+/// Runs `call`, and returns with its result the errors that were logged meanwhile on this thread.
+///
+/// Most drivers return `-1` or a number of little meaning and say in the log what is wrong.
+pub(crate) fn listen<T>(call: impl FnOnce() -> T) -> (T, Vec<String>) {
+    SAID.set(Some(Vec::new()));
+    let result = call();
+    (result, SAID.take().unwrap_or_default())
+}
+
+fn to_stderr(_: LogLevel, line: &str) {
+    // Not `eprintln!`, which panics when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 extern "C" fn sink(level: u32, text: *const c_char, length: usize) {
-    let Some(hook) = HOOK.get() else { return };
     // SAFETY: the C library passes a buffer of `length` bytes that lives until we return.
     let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) };
     let text = String::from_utf8_lossy(bytes);
+    let level = LogLevel::from_dpdk(level);
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        hook(LogLevel::from_dpdk(level), line);
+        if level <= LogLevel::Error {
+            remember(line);
+        }
+        if let Some(hook) = HOOK.get() {
+            hook(level, line);
+        }
     }
+}
+
+fn remember(line: &str) {
+    // A thread that is ending logs too, when its locals are gone already.
+    let _ = SAID.try_with(|said| {
+        if let Ok(mut said) = said.try_borrow_mut()
+            && let Some(said) = said.as_mut()
+        {
+            said.push(line.trim().to_owned());
+        }
+    });
 }

@@ -15,8 +15,8 @@ use std::{
 
 use crate::{
     Eal, Pool, PortError, PortId, PortInfo, RxQueue, TxQueue,
-    eal::{Running, device_of, owned_string, ports_of},
-    error::Errno,
+    eal::{Running, device_of, ports_of},
+    error::{Errno, Reason},
     port_info::{self, Capabilities},
     sys,
 };
@@ -61,40 +61,8 @@ impl Default for PortConfig {
     }
 }
 
-/// State of the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Whether frames can pass.
-    pub up: bool,
-    /// Megabits per second; `None` when the device does not know.
-    pub speed: Option<u32>,
-    /// Whether it is full duplex.
-    pub full_duplex: bool,
-}
-
-/// Totals since the port was started, as the driver counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortStats {
-    /// Frames received.
-    pub rx_packets: u64,
-    /// Bytes received.
-    pub rx_bytes: u64,
-    /// Frames the device dropped since its receive queues were full: we poll too slowly.
-    pub rx_missed: u64,
-    /// Frames received with an error.
-    pub rx_errors: u64,
-    /// Frames lost since the pool was exhausted.
-    pub rx_no_mbuf: u64,
-    /// Frames sent.
-    pub tx_packets: u64,
-    /// Bytes sent.
-    pub tx_bytes: u64,
-    /// Frames that could not be sent.
-    pub tx_errors: u64,
-}
-
 /// A port, open.
-pub struct Port(Arc<OpenPort>);
+pub struct Port(pub(crate) Arc<OpenPort>);
 
 impl Port {
     /// Opens a port with its queues set up and its receive buffers from `pool`; it is not started yet.
@@ -141,8 +109,8 @@ impl Port {
         let mut control = self.0.control();
         if !control.started {
             // SAFETY: the port is open and configured, and control calls are serialised by the lock.
-            let code = unsafe { sys::rte_eth_dev_start(self.0.id.0) };
-            self.0.driver("start it", code)?;
+            let call = || unsafe { sys::rte_eth_dev_start(self.0.id.0) };
+            self.0.driver("start it", call)?;
             control.started = true;
         }
         Ok(())
@@ -165,8 +133,8 @@ impl Port {
         }
         if control.started {
             // SAFETY: started, and no queue is in use nor can be taken while we hold the lock.
-            let code = unsafe { sys::rte_eth_dev_stop(self.0.id.0) };
-            self.0.driver("stop it", code)?;
+            let call = || unsafe { sys::rte_eth_dev_stop(self.0.id.0) };
+            self.0.driver("stop it", call)?;
             control.started = false;
         }
         Ok(())
@@ -227,8 +195,8 @@ impl Port {
         let mut address = sys::rte_ether_addr { addr_bytes: mac };
         let _control = self.0.control();
         // SAFETY: the port is open, and the address outlives the call.
-        let code = unsafe { sys::rte_eth_dev_default_mac_addr_set(self.0.id.0, &mut address) };
-        self.0.driver("set its MAC address", code)
+        let call = || unsafe { sys::rte_eth_dev_default_mac_addr_set(self.0.id.0, &mut address) };
+        self.0.driver("set its MAC address", call)
     }
 
     /// Longest IP packet it sends and receives, in bytes.
@@ -242,75 +210,8 @@ impl Port {
         self.0.info.check_mtu(mtu)?;
         let _control = self.0.control();
         // SAFETY: the port is open, and control calls are serialised by the lock.
-        self.0.driver(&format!("set its MTU to {mtu}"), unsafe {
-            sys::rte_eth_dev_set_mtu(self.0.id.0, mtu)
-        })
-    }
-
-    /// State of the link now, without waiting for a negotiation to end.
-    pub fn link(&self) -> Result<Link, PortError> {
-        let mut link = sys::shim_link::default();
-        let _control = self.0.control();
-        // SAFETY: the port is open, and the place for the answer is alive.
-        self.0.driver("read its link state", unsafe {
-            sys::shim_link_get(self.0.id.0, &mut link)
-        })?;
-        // 0 is "none" and the largest number is "unknown".
-        let speed = Some(link.speed_mbps).filter(|&speed| speed != 0 && speed != u32::MAX);
-        Ok(Link {
-            up: link.up != 0,
-            speed,
-            full_duplex: link.full_duplex != 0,
-        })
-    }
-
-    /// The driver's totals.
-    pub fn stats(&self) -> Result<PortStats, PortError> {
-        let mut stats = sys::rte_eth_stats::default();
-        let _control = self.0.control();
-        // SAFETY: the port is open, and the place for the answer is alive.
-        self.0.driver("read its counters", unsafe {
-            sys::rte_eth_stats_get(self.0.id.0, &mut stats)
-        })?;
-        Ok(PortStats {
-            rx_packets: stats.ipackets,
-            rx_bytes: stats.ibytes,
-            rx_missed: stats.imissed,
-            rx_errors: stats.ierrors,
-            rx_no_mbuf: stats.rx_nombuf,
-            tx_packets: stats.opackets,
-            tx_bytes: stats.obytes,
-            tx_errors: stats.oerrors,
-        })
-    }
-
-    /// Everything the driver counts, by its own names.
-    pub fn xstats(&self) -> Result<Vec<(String, u64)>, PortError> {
-        let id = self.0.id.0;
-        let _control = self.0.control();
-        let action = "read its extended counters";
-        // SAFETY: asks for the count.
-        let count = unsafe { sys::rte_eth_xstats_get_names(id, ptr::null_mut(), 0) };
-        self.0.driver(action, count)?;
-        let count = count as usize;
-        let mut names = vec![sys::rte_eth_xstat_name::default(); count];
-        let mut values = vec![sys::rte_eth_xstat::default(); count];
-        // SAFETY: both arrays have `count` elements; the calls write at most that many.
-        let (named, counted) = unsafe {
-            (
-                sys::rte_eth_xstats_get_names(id, names.as_mut_ptr(), count as u32),
-                sys::rte_eth_xstats_get(id, values.as_mut_ptr(), count as u32),
-            )
-        };
-        self.0.driver(action, named)?;
-        self.0.driver(action, counted)?;
-        values.truncate((counted as usize).min(count));
-        let named = |value: &sys::rte_eth_xstat| {
-            let name = names.get(value.id as usize)?;
-            // SAFETY: the driver ends the name by a NUL within its array.
-            Some((unsafe { owned_string(name.name.as_ptr()) }, value.value))
-        };
-        Ok(values.iter().filter_map(named).collect())
+        let call = || unsafe { sys::rte_eth_dev_set_mtu(self.0.id.0, mtu) };
+        self.0.driver(&format!("set its MTU to {mtu}"), call)
     }
 }
 
@@ -325,14 +226,14 @@ pub(crate) struct OpenPort {
 }
 
 /// What control calls change; its lock serialises them, as ethdev requires for each port.
-struct Control {
+pub(crate) struct Control {
     started: bool,
     rx_taken: Vec<bool>,
     tx_taken: Vec<bool>,
 }
 
 impl OpenPort {
-    fn control(&self) -> MutexGuard<'_, Control> {
+    pub(crate) fn control(&self) -> MutexGuard<'_, Control> {
         // Its values change one at a time, so a panic cannot leave them inconsistent.
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -350,16 +251,29 @@ impl OpenPort {
     }
 
     fn error(&self, action: &str, reason: Errno) -> PortError {
+        let (port, action) = (self.info.name.clone(), action.to_owned());
         PortError::Driver {
-            port: self.info.name.clone(),
-            action: action.into(),
-            reason,
+            port,
+            action,
+            reason: reason.into(),
         }
     }
 
-    fn driver(&self, action: &str, code: i32) -> Result<(), PortError> {
-        Errno::check(code).map_err(|reason| self.error(action, reason))
+    /// Makes a call that returns a negative error, and says in its error what it was for.
+    pub(crate) fn driver(&self, action: &str, call: impl FnOnce() -> i32) -> Result<(), PortError> {
+        driver(&self.info.name, action, call)
     }
+}
+
+fn driver(port: &str, action: &str, call: impl FnOnce() -> i32) -> Result<(), PortError> {
+    Reason::check(call).map_err(|reason| {
+        let (port, action) = (port.to_owned(), action.to_owned());
+        PortError::Driver {
+            port,
+            action,
+            reason,
+        }
+    })
 }
 
 impl Drop for OpenPort {
@@ -397,13 +311,6 @@ fn configure(
     capabilities: &Capabilities,
     pool: &Pool,
 ) -> Result<(), PortError> {
-    let driver = |action: String, code: i32| {
-        Errno::check(code).map_err(|reason| PortError::Driver {
-            port: info.name.clone(),
-            action,
-            reason,
-        })
-    };
     let mut conf = sys::rte_eth_conf::default();
     conf.rxmode.mtu = config.mtu.unwrap_or(0).into();
     conf.rxmode.offloads = capabilities.rx_offloads;
@@ -414,70 +321,58 @@ fn configure(
         sys::SHIM_MQ_RX_NONE
     };
     conf.rx_adv_conf.rss_conf.rss_hf = capabilities.rss_fields;
+    let (rx, tx) = (info.rx_queues, info.tx_queues);
     // SAFETY: the port exists, is nobody's yet, and the configuration outlives the call.
-    let code = unsafe { sys::rte_eth_dev_configure(id.0, info.rx_queues, info.tx_queues, &conf) };
+    let call = || unsafe { sys::rte_eth_dev_configure(id.0, rx, tx, &conf) };
     driver(
-        format!(
-            "configure {} receive and {} transmit queues",
-            info.rx_queues, info.tx_queues
-        ),
-        code,
+        &info.name,
+        &format!("configure {rx} receive and {tx} transmit queues"),
+        call,
     )?;
+    set_up_queues(id, info, pool)?;
+    set_up_modes(id, config, info)
+}
 
-    // Null for the queue configuration: the driver's defaults, and the offloads set above.
+fn set_up_queues(id: PortId, info: &PortInfo, pool: &Pool) -> Result<(), PortError> {
+    // Null for the queue configuration: the driver's defaults, and the offloads of the port.
     let socket = info.socket.unwrap_or(sys::SHIM_SOCKET_ANY as u32);
     for queue in 0..info.rx_queues {
-        // SAFETY: the port is configured with that many queues; the pool is kept with the port.
-        let code = unsafe {
-            sys::rte_eth_rx_queue_setup(
-                id.0,
-                queue,
-                info.rx_desc,
-                socket,
-                ptr::null(),
-                pool.as_ptr(),
-            )
+        let (count, pool) = (info.rx_desc, pool.as_ptr());
+        // SAFETY: the port is configured with that many queues; the pool lives until DPDK ends.
+        let call = || unsafe {
+            sys::rte_eth_rx_queue_setup(id.0, queue, count, socket, ptr::null(), pool)
         };
-        driver(
-            format!(
-                "set up receive queue {queue} with {} descriptors",
-                info.rx_desc
-            ),
-            code,
-        )?;
+        let action = format!("set up receive queue {queue} with {count} descriptors");
+        driver(&info.name, &action, call)?;
     }
     for queue in 0..info.tx_queues {
+        let count = info.tx_desc;
         // SAFETY: as above.
-        let code =
-            unsafe { sys::rte_eth_tx_queue_setup(id.0, queue, info.tx_desc, socket, ptr::null()) };
-        driver(
-            format!(
-                "set up transmit queue {queue} with {} descriptors",
-                info.tx_desc
-            ),
-            code,
-        )?;
+        let call =
+            || unsafe { sys::rte_eth_tx_queue_setup(id.0, queue, count, socket, ptr::null()) };
+        let action = format!("set up transmit queue {queue} with {count} descriptors");
+        driver(&info.name, &action, call)?;
     }
+    Ok(())
+}
 
+/// A driver that has no call for one of these has nothing to set: it receives everything.
+fn set_up_modes(id: PortId, config: &PortConfig, info: &PortInfo) -> Result<(), PortError> {
+    let unless_unsupported = |code: i32| if code == -libc::ENOTSUP { 0 } else { code };
     if let Some(mtu) = config.mtu {
         // SAFETY: the port is configured.
-        let code = unsafe { sys::rte_eth_dev_set_mtu(id.0, mtu) };
-        // A driver without the call has nothing to set: any frame passes.
-        if code != -libc::ENOTSUP {
-            driver(format!("set its MTU to {mtu}"), code)?;
-        }
+        let call = || unless_unsupported(unsafe { sys::rte_eth_dev_set_mtu(id.0, mtu) });
+        driver(&info.name, &format!("set its MTU to {mtu}"), call)?;
     }
-    // A driver without these modes receives everything.
-    let unless_unsupported = |code: i32| if code == -libc::ENOTSUP { 0 } else { code };
     if config.promiscuous {
         // SAFETY: the port is configured.
-        let code = unsafe { sys::rte_eth_promiscuous_enable(id.0) };
-        driver("make it promiscuous".into(), unless_unsupported(code))?;
+        let call = || unless_unsupported(unsafe { sys::rte_eth_promiscuous_enable(id.0) });
+        driver(&info.name, "make it promiscuous", call)?;
     }
     if config.all_multicast {
         // SAFETY: the port is configured.
-        let code = unsafe { sys::rte_eth_allmulticast_enable(id.0) };
-        driver("receive all multicast".into(), unless_unsupported(code))?;
+        let call = || unless_unsupported(unsafe { sys::rte_eth_allmulticast_enable(id.0) });
+        driver(&info.name, "receive all multicast", call)?;
     }
     Ok(())
 }

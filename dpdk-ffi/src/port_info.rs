@@ -62,6 +62,8 @@ pub struct PortInfo {
     pub tx_desc: u16,
     /// The MTUs it takes.
     pub mtu: RangeInclusive<u16>,
+    /// The kernel's interface behind it, for `net_tap` and `net_af_packet`.
+    pub if_index: Option<u32>,
     /// Whether it spreads flows over its receive queues.
     pub rss: bool,
     /// What is switched on.
@@ -110,10 +112,10 @@ pub(crate) fn negotiate(
     let name = name_of(id);
     let fail = |action: &str| {
         let (port, action) = (name.clone(), action.to_owned());
-        move |reason| PortError::Driver {
+        move |errno: Errno| PortError::Driver {
             port,
             action,
-            reason,
+            reason: errno.into(),
         }
     };
     if config.rx_queues == 0 || config.tx_queues == 0 {
@@ -149,7 +151,8 @@ pub(crate) fn negotiate(
         tx_queues: config.tx_queues.min(device.max_tx_queues),
         rx_desc,
         tx_desc,
-        mtu: device.min_mtu..=device.max_mtu,
+        mtu: device.min_mtu..=max_mtu(&device),
+        if_index: (device.if_index != 0).then_some(device.if_index),
         rss: capabilities.rss_fields != 0,
         offloads: Offloads {
             tx_segments: tx_on(sys::SHIM_TX_OFFLOAD_MULTI_SEGS),
@@ -196,10 +199,9 @@ fn choose_offloads(
                 | sys::SHIM_TX_OFFLOAD_UDP_CKSUM,
         );
     }
-    // Ethernet header, FCS and two tags on top of the MTU.
-    const OVERHEAD: u32 = 14 + 4 + 8;
-    let mtu = config.mtu.unwrap_or(1500);
-    if u32::from(mtu) + OVERHEAD > u32::from(pool.data_room() - HEADROOM) {
+    const TWO_TAGS: u32 = 8;
+    let frame = u32::from(config.mtu.unwrap_or(1500)) + FRAME_OVERHEAD + TWO_TAGS;
+    if frame > u32::from(pool.data_room() - HEADROOM) {
         rx_offloads |= rx & sys::SHIM_RX_OFFLOAD_SCATTER;
     }
     Capabilities {
@@ -207,6 +209,19 @@ fn choose_offloads(
         tx_offloads,
         rss_fields,
     }
+}
+
+/// Bytes of a frame that are not MTU: Ethernet header and FCS. What ethdev reckons with, unless a driver
+/// states a longest frame and a greatest MTU that say otherwise.
+const FRAME_OVERHEAD: u32 = 14 + 4;
+
+/// Drivers that say nothing of their MTU are held to their longest frame by ethdev.
+fn max_mtu(device: &sys::rte_eth_dev_info) -> u16 {
+    if device.max_mtu != u16::MAX {
+        return device.max_mtu;
+    }
+    let longest = device.max_rx_pktlen.saturating_sub(FRAME_OVERHEAD);
+    u16::try_from(longest).unwrap_or(u16::MAX)
 }
 
 pub(crate) fn mac_of(id: PortId) -> Result<[u8; 6], Errno> {

@@ -2,6 +2,8 @@
 // Each test program uses some of it.
 #![allow(dead_code)]
 
+pub mod kernel;
+
 use std::sync::OnceLock;
 
 use dpdk_ffi::{Burst, Eal, EalConfig, LogLevel, Mbuf, Memory, Pool, PoolConfig, RxQueue};
