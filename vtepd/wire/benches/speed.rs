@@ -60,7 +60,7 @@ fn main() {
             let frame = black_box(frame.as_slice());
             let link = frame::link(frame).expect("a frame");
             let network = frame::network(frame, frame.len(), &link).expect("sound");
-            u64::from(network.map_or(0, |network| network.l4))
+            network.map_or(0, |network| network.l4) as u64
         });
     }
     let hash = KeyedHash::new(black_box(1), black_box(2));

@@ -110,10 +110,7 @@ fn agree_up_to_ip(fields: &Fields, bytes: &[u8]) -> Result<(), TestCaseError> {
 
     let payload = theirs.ip_payload().unwrap();
     prop_assert_eq!(payload.ip_number.0, network.protocol);
-    prop_assert_eq!(
-        payload.payload,
-        &bytes[usize::from(network.l4)..usize::from(network.end)]
-    );
+    prop_assert_eq!(payload.payload, &bytes[network.l4..network.end]);
     match theirs.net.as_ref().unwrap() {
         NetSlice::Ipv4(slice) => {
             let header = slice.header().to_header();
@@ -327,8 +324,8 @@ proptest! {
         if let Ok(link) = frame::link(&bytes)
             && let Ok(Some(network)) = frame::network(&bytes, bytes.len(), &link)
         {
-            prop_assert!(link.l3 < network.l4 && network.l4 <= network.end);
-            prop_assert!(usize::from(network.end) <= bytes.len());
+            prop_assert!(usize::from(link.l3) < network.l4 && network.l4 <= network.end);
+            prop_assert!(network.end <= bytes.len());
         }
         let _ = craft::verify(&bytes);
     }

@@ -36,12 +36,12 @@ fn frames(data: &[u8]) {
     }
     match frame::network(data, data.len(), &link) {
         Ok(Some(network)) => {
-            assert!(link.l3 < network.l4 && network.l4 <= network.end);
-            assert!(usize::from(network.end) <= data.len());
+            assert!(usize::from(link.l3) < network.l4 && network.l4 <= network.end);
+            assert!(network.end <= data.len());
             assert!(network.fragment || !network.later_fragment);
             assert!(HASHER.hash_l3(link.ethertype, l3).is_some());
             agree(data, &link, &network);
-            vxlan_inside(&data[usize::from(network.l4)..usize::from(network.end)]);
+            vxlan_inside(&data[network.l4..network.end]);
         }
         Ok(None) => assert!(!link.is_ip()),
         Err(error) => assert!(!error.name().is_empty() && !error.to_string().is_empty()),
@@ -79,10 +79,7 @@ fn agree(data: &[u8], link: &Link, network: &Network) {
         _ => return,
     };
     assert_eq!(payload.ip_number.0, network.protocol);
-    assert_eq!(
-        payload.payload,
-        &data[usize::from(network.l4)..usize::from(network.end)]
-    );
+    assert_eq!(payload.payload, &data[network.l4..network.end]);
 }
 
 /// Mobility, HIP, Shim6 and the two experimental numbers.

@@ -20,11 +20,12 @@ pub fn fragments(frame: &[u8], mtu: usize, identification: u32) -> Vec<Vec<u8>> 
         .unwrap()
         .expect("an IP packet");
     assert!(!network.fragment, "is a fragment already");
-    let (l2, packet) = frame.split_at(usize::from(link.l3));
-    let packet = &packet[..usize::from(network.end - link.l3)];
+    let l3 = usize::from(link.l3);
+    let (l2, packet) = frame.split_at(l3);
+    let packet = &packet[..network.end - l3];
     let is_v4 = link.ethertype == ETHERTYPE_IPV4;
     let header_len = if is_v4 {
-        usize::from(network.l4 - link.l3)
+        network.l4 - l3
     } else if packet[NEXT_HEADER_AT] == ipv6::HOP_BY_HOP {
         ipv6::Header::LEN + (usize::from(packet[ipv6::Header::LEN + 1]) + 1) * 8
     } else {

@@ -22,7 +22,7 @@ pub fn verify(frame: &[u8]) -> Result<(), Malformed> {
     let Some(network) = frame::network(frame, frame.len(), &link)? else {
         return Ok(());
     };
-    let message = &frame[usize::from(network.l4)..usize::from(network.end)];
+    let message = &frame[network.l4..network.end];
     let pseudo = if link.ethertype == ETHERTYPE_IPV4 {
         ipv4::check(&frame[l3..], frame.len() - l3)?;
         let (header, _) = ipv4::Header::ref_from_prefix(&frame[l3..]).unwrap();
