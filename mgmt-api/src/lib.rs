@@ -22,5 +22,6 @@ pub mod manager;
 pub mod refusal;
 pub mod request;
 pub mod resources;
+pub mod rest;
 pub mod state;
 pub mod store;

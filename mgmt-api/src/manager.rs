@@ -44,7 +44,8 @@ struct Shared {
 }
 
 struct Job {
-    request: Box<dyn Request>,
+    /// `None` once it is staged for good: a large one should not take memory while it is being written.
+    request: Option<Box<dyn Request>>,
     options: Options,
     reply: oneshot::Sender<Result<Summary, Refusal>>,
 }
@@ -117,7 +118,7 @@ impl Manager {
     ) -> Result<Summary, Refusal> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            request: Box::new(request),
+            request: Some(Box::new(request)),
             options,
             reply,
         };
@@ -136,7 +137,7 @@ impl Manager {
     ) -> Result<Summary, Refusal> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            request: Box::new(request),
+            request: Some(Box::new(request)),
             options,
             reply,
         };
@@ -232,7 +233,7 @@ impl Writer {
     }
 
     /// Makes a group of requests true and answers each.
-    fn make(&mut self, group: Vec<Job>) {
+    fn make(&mut self, mut group: Vec<Job>) {
         let shared = self.shared.clone();
         let state = shared.state.read();
         let (transaction, mut answers) = stage(&state, &group);
@@ -243,6 +244,9 @@ impl Writer {
             return answer(group, answers);
         }
         let staged = transaction.into_staged();
+        if let [alone] = &mut group[..] {
+            alone.request = None;
+        }
         let changes = Changes::staged(&state, &staged);
         match commit(
             self.store.as_mut(),
@@ -272,7 +276,10 @@ impl Writer {
 }
 
 fn groupable(job: &Job) -> bool {
-    job.request.is_small() && !job.options.dry_run
+    job.request
+        .as_ref()
+        .is_some_and(|request| request.is_small())
+        && !job.options.dry_run
 }
 
 fn answer(group: Vec<Job>, answers: Vec<Result<Summary, Refusal>>) {
@@ -308,7 +315,8 @@ fn stage_one(transaction: &mut Transaction<'_>, job: &Job) -> Result<Summary, Re
     if job.options.diff || job.options.dry_run {
         transaction.record_differences();
     }
-    let counts = job.request.stage(transaction)?;
+    let request = job.request.as_ref().ok_or_else(stopped)?;
+    let counts = request.stage(transaction)?;
     let differences = transaction.take_differences();
     transaction.check()?;
     Ok(Summary {

@@ -41,13 +41,15 @@ pub enum Code {
     StoreFailed,
     /// The server is stopping and takes no more writes.
     ShuttingDown,
+    /// The workers, or what steers them, do not run.
+    Unhealthy,
     /// A fault of the software.
     Internal,
 }
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedJson,
         Self::Invalid,
         Self::Conflict,
@@ -64,6 +66,7 @@ impl Code {
         Self::DiskFull,
         Self::StoreFailed,
         Self::ShuttingDown,
+        Self::Unhealthy,
         Self::Internal,
     ];
 
@@ -87,6 +90,7 @@ impl Code {
             Self::DiskFull => "disk-full",
             Self::StoreFailed => "store-failed",
             Self::ShuttingDown => "shutting-down",
+            Self::Unhealthy => "unhealthy",
             Self::Internal => "internal",
         }
     }
@@ -104,7 +108,7 @@ impl Code {
             Self::BodyTooLarge => 413,
             Self::BodyTimeout => 408,
             Self::TableFull | Self::DiskFull => 507,
-            Self::ShuttingDown => 503,
+            Self::ShuttingDown | Self::Unhealthy => 503,
             Self::DeviceFailed | Self::StoreFailed | Self::Internal => 500,
         }
     }
@@ -129,6 +133,7 @@ impl Code {
             Self::DiskFull => "The store has no room left",
             Self::StoreFailed => "The store failed",
             Self::ShuttingDown => "The server is stopping",
+            Self::Unhealthy => "Packets are not forwarded as they should be",
             Self::Internal => "Internal error",
         }
     }

@@ -122,6 +122,7 @@ impl Kind for StaticFdb {
     const NAME: &'static str = "fdb";
     const TAG: u8 = 5;
     const SINGULAR: &'static str = "static MAC entry";
+    const KEY_PARTS: &'static [&'static str] = &["network", "mac"];
     const ABOUT: &'static str = "A static MAC entry: a station that is no port.";
 
     type Key = FdbKey;

@@ -50,6 +50,8 @@ pub trait Kind: Sized + Clone + PartialEq + Debug + Send + Sync + 'static {
     const TAG: u8;
     /// The singular, as in sentences: `network`.
     const SINGULAR: &'static str;
+    /// The names of the key's parts in paths.
+    const KEY_PARTS: &'static [&'static str] = &["id"];
     /// One sentence on what it is, for the API's document.
     const ABOUT: &'static str;
 

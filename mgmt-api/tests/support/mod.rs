@@ -1,0 +1,312 @@
+//! A control plane in memory, for the tests: it mirrors what it is told, and complains of what makes no sense.
+
+#![allow(dead_code, reason = "each test uses its part of this")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mgmt_api::change::{Change, Changes};
+use mgmt_api::control::{
+    ControlPlane, Device, DropCount, Facts, FdbEntry, FdbLocation, Forget, InterfaceStatus,
+    NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour, WorkerStatus,
+};
+use mgmt_api::mac::Mac;
+use mgmt_api::refusal::{Code, Refusal};
+use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network};
+use mgmt_api::state::Handle;
+use parking_lot::Mutex;
+
+/// The devices every test has: `eth0` and `eth1` (at most 9000), `small` (at most 1500).
+pub fn facts() -> Facts {
+    let device = |name: &str, number: u8, max_mtu| Device {
+        name: name.to_owned(),
+        mac: Mac([2, 0, 0, 0, 0, number]),
+        mtu: 1500,
+        max_mtu,
+        driver: "net_null".to_owned(),
+    };
+    Facts {
+        local_host: "this-host".parse().unwrap(),
+        devices: vec![
+            device("eth0", 0, 9000),
+            device("eth1", 1, 9000),
+            device("small", 2, 1500),
+        ],
+    }
+}
+
+type Names = BTreeMap<(&'static str, usize), String>;
+type Members = BTreeMap<(Handle<Network>, Handle<Host>), ()>;
+
+/// What the workers would forward by.
+#[derive(Default)]
+pub struct Mirror {
+    /// Every record there is, by kind and handle.
+    pub names: Names,
+    pub bindings: BTreeMap<Attachment, Handle<Network>>,
+    pub members: Members,
+    pub fdb: BTreeMap<(Handle<Network>, Mac), Location>,
+}
+
+pub struct FakeControl {
+    pub facts: Facts,
+    pub mirror: Mutex<Mirror>,
+    pub learned: Mutex<BTreeMap<(Handle<Network>, Mac), Attachment>>,
+    /// The most entries the MAC table takes.
+    pub capacity: usize,
+    /// Whether to mirror; the load test measures the manager alone.
+    pub mirrors: bool,
+    pub applied: AtomicU64,
+    pub sick: AtomicBool,
+    /// Held by a test that wants the writer to wait within `apply`.
+    pub gate: Mutex<()>,
+}
+
+impl Default for FakeControl {
+    fn default() -> Self {
+        Self {
+            facts: facts(),
+            mirror: Mutex::default(),
+            learned: Mutex::default(),
+            capacity: usize::MAX,
+            mirrors: true,
+            applied: AtomicU64::new(0),
+            sick: AtomicBool::new(false),
+            gate: Mutex::new(()),
+        }
+    }
+}
+
+impl Mirror {
+    fn names<K: Kind>(&mut self, changes: &Changes<'_>) {
+        // What goes first: a name may come back under another handle within one transaction.
+        for Change { handle, old, new } in changes.of::<K>() {
+            let at = (K::NAME, handle.index());
+            if let (Some(old), None) = (old, new) {
+                assert_eq!(
+                    self.names.remove(&at),
+                    Some(old.key(changes.before).to_string())
+                );
+            }
+        }
+        for Change { handle, old, new } in changes.of::<K>() {
+            let at = (K::NAME, handle.index());
+            if let Some(new) = new {
+                let name = new.key(changes.after).to_string();
+                let was = self.names.insert(at, name.clone());
+                assert_eq!(
+                    was,
+                    old.map(|_| name),
+                    "a record appears and disappears once"
+                );
+            }
+        }
+    }
+
+    fn apply(&mut self, changes: &Changes<'_>) {
+        self.names::<Interface>(changes);
+        self.names::<Host>(changes);
+        self.names::<Network>(changes);
+        self.names::<mgmt_api::resources::Port>(changes);
+        self.names::<mgmt_api::resources::StaticFdb>(changes);
+        let ports = changes.ports().map(|change| {
+            let of = |port: &mgmt_api::resources::Port| (port.network, port.mac, port.location);
+            (change.old.map(of), change.new.map(of))
+        });
+        let entries = changes.fdb().map(|change| {
+            let of = |own: &mgmt_api::resources::StaticFdb| (own.network, own.mac, own.location);
+            (change.old.map(of), change.new.map(of))
+        });
+        let all: Vec<_> = ports.chain(entries).collect();
+        for (network, mac, location) in all.iter().filter_map(|(old, _)| *old) {
+            assert_eq!(self.fdb.remove(&(network, mac)), Some(location));
+        }
+        for (network, mac, location) in all.iter().filter_map(|(_, new)| *new) {
+            assert_eq!(self.fdb.insert((network, mac), location), None);
+        }
+        for change in changes.bindings() {
+            let was = match change.new {
+                Some(network) => self.bindings.insert(change.attachment, network),
+                None => self.bindings.remove(&change.attachment),
+            };
+            assert_eq!(was, change.old);
+        }
+        for change in changes.members() {
+            let member = (change.network, change.host);
+            let was = match change.joins {
+                true => self.members.insert(member, ()).is_some(),
+                false => self.members.remove(&member).is_some(),
+            };
+            assert_ne!(was, change.joins);
+        }
+    }
+}
+
+impl ControlPlane for FakeControl {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn apply(&self, changes: &Changes<'_>) -> Result<(), Refusal> {
+        drop(self.gate.lock());
+        self.applied.fetch_add(1, Ordering::SeqCst);
+        if !self.mirrors {
+            let touched = changes
+                .ports()
+                .filter(|change| change.new.is_some())
+                .count();
+            assert!(touched <= self.capacity);
+            return Ok(());
+        }
+        let mut mirror = self.mirror.lock();
+        let comes = changes
+            .ports()
+            .filter(|change| change.old.is_none())
+            .count();
+        let goes = changes
+            .ports()
+            .filter(|change| change.new.is_none())
+            .count();
+        if mirror.fdb.len() + comes > self.capacity + goes {
+            let full = changes.ports().find(|change| change.old.is_none()).unwrap();
+            let message = format!("the MAC table holds {} entries and is full", self.capacity);
+            let refusal = Refusal::new(Code::TableFull, message).at("/mac");
+            return Err(refusal.of(changes.after.name_of(full.handle)));
+        }
+        mirror.apply(changes);
+        Ok(())
+    }
+
+    fn health(&self) -> Result<(), String> {
+        match self.sick.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err("worker 0 has not polled for 5 seconds".to_owned()),
+        }
+    }
+
+    fn interfaces(&self) -> Vec<InterfaceStatus> {
+        let names = &self.mirror.lock().names;
+        let rx = Traffic {
+            packets: 10,
+            bytes: 640,
+            dropped: 1,
+            errors: 2,
+        };
+        let status = |device: &Device| {
+            let mut used = names
+                .iter()
+                .filter(|((kind, _), _)| *kind == Interface::NAME);
+            InterfaceStatus {
+                id: used
+                    .find(|(_, name)| **name == device.name)
+                    .map(|(_, id)| id.parse().unwrap()),
+                device: device.name.clone(),
+                driver: device.driver.clone(),
+                mac: device.mac,
+                mtu: device.mtu,
+                link_up: true,
+                speed_mbps: Some(10_000),
+                rx,
+                tx: Traffic::default(),
+            }
+        };
+        self.facts.devices.iter().map(status).collect()
+    }
+
+    fn workers(&self) -> Vec<WorkerStatus> {
+        let stage = |stage: &str| StageCycles {
+            stage: stage.to_owned(),
+            packets: 10,
+            cycles: 400,
+        };
+        vec![WorkerStatus {
+            worker: 0,
+            core: 3,
+            running: true,
+            iterations: 1000,
+            busy: 0.25,
+            packets: 10,
+            stages: vec![stage("parse"), stage("bridge")],
+        }]
+    }
+
+    fn drops(&self) -> Vec<DropCount> {
+        let count = |reason: &str, packets| DropCount {
+            reason: reason.to_owned(),
+            description: "The VNI belongs to no network here.".to_owned(),
+            interface: None,
+            packets,
+        };
+        vec![count("vni-unknown", 7), count("ttl-expired", 0)]
+    }
+
+    fn tables(&self) -> Vec<TableStatus> {
+        let used = self.mirror.lock().fdb.len() as u64;
+        vec![TableStatus {
+            name: "fdb".to_owned(),
+            capacity: self.capacity as u64,
+            used,
+            high_water: used,
+            failed_inserts: 0,
+        }]
+    }
+
+    fn fdb(&self, network: Handle<Network>, after: Option<Mac>, limit: usize) -> Vec<FdbEntry> {
+        let mirror = self.mirror.lock();
+        let learned = self.learned.lock();
+        let configured = mirror.fdb.iter().map(|((network, mac), location)| {
+            let location = match *location {
+                Location::Remote(host) => FdbLocation::Remote(host),
+                Location::Local(attachment) => FdbLocation::Local(attachment),
+            };
+            (
+                *network,
+                FdbEntry {
+                    mac: *mac,
+                    location,
+                    learned_age: None,
+                },
+            )
+        });
+        let learned = learned.iter().map(|((network, mac), attachment)| {
+            let location = FdbLocation::Local(*attachment);
+            (
+                *network,
+                FdbEntry {
+                    mac: *mac,
+                    location,
+                    learned_age: Some(12),
+                },
+            )
+        });
+        let mut all: Vec<_> = configured
+            .chain(learned)
+            .filter(|(own, entry)| *own == network && after.is_none_or(|after| entry.mac > after))
+            .map(|(_, entry)| entry)
+            .collect();
+        all.sort_by_key(|entry| entry.mac);
+        all.truncate(limit);
+        all
+    }
+
+    fn forget_learned(&self, which: Forget) -> u64 {
+        let mut learned = self.learned.lock();
+        let before = learned.len();
+        learned.retain(|(network, mac), _| {
+            which.network.is_some_and(|own| own != *network)
+                || which.mac.is_some_and(|own| own != *mac)
+        });
+        (before - learned.len()) as u64
+    }
+
+    fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
+        vec![UnderlayNeighbour {
+            interface: "eth0".parse().unwrap(),
+            address: "192.0.2.1".parse().unwrap(),
+            mac: Some(Mac([2, 0, 0, 0, 1, 1])),
+            state: NeighbourState::Reachable,
+            age_seconds: Some(3),
+            hosts: vec!["h1".parse().unwrap()],
+        }]
+    }
+}
