@@ -1,1 +1,58 @@
-//! The packet path: stages over a burst, the worker loop, drop reasons and counters.
+//! The packet path: stages over a burst, the worker loop, drop reasons and
+//! counters; and, beside each stage, the control thread's part of the same feature.
+//!
+//! ```text
+//!            poll                                              flush
+//!  queues ─► Burst ─► input ─────► decide ──► output ─────────► devices
+//!                     parse        learn      encapsulate, tag
+//!                     terminate    answer     replicate
+//!                     classify     bridge
+//!               events ▼  ▲ commands          (Pipeline, one per Worker)
+//!            control thread: Learner, Resolver, Membership, TablesWriter
+//! ```
+//!
+//! A worker sees packets only through [`Packet`] and devices only through [`Io`],
+//! so that everything here runs over plain memory in tests ([`memory`]). It reads
+//! the tables through [`vtepd_tables::View`], keeps what it knows of each packet
+//! in a verdict, and counts every packet that goes no further under exactly one
+//! [`DropReason`].
+//!
+//! | stage | files |
+//! |---|---|
+//! | 1 what is it, whose is it | `input.rs`, `underlay/` |
+//! | 2 where does it go | `bridge/`, `learn/` |
+//! | 3 out with it | `output.rs`, `encapsulate.rs` |
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod advertisement;
+mod bridge;
+mod context;
+pub mod counters;
+mod drop_reason;
+mod encapsulate;
+mod event;
+mod input;
+pub mod learn;
+pub mod memory;
+pub mod observer;
+mod output;
+pub mod packet;
+mod pipeline;
+pub mod underlay;
+mod worker;
+mod worker_state;
+
+pub use counters::{Stage, WorkerCounters};
+pub use drop_reason::DropReason;
+pub use event::{Channel, Command, Event, SmallFrame};
+pub use packet::{Burst, Io, Packet};
+pub use pipeline::Pipeline;
+pub use worker::{Idle, Worker};
+pub use worker_state::WorkerState;

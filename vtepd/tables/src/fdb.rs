@@ -89,6 +89,14 @@ pub struct HashedFdbKey {
     hash: u64,
 }
 
+impl HashedFdbKey {
+    /// The key.
+    #[inline(always)]
+    pub fn key(self) -> FdbKey {
+        self.key
+    }
+}
+
 pub(crate) type Shared = table::Shared<Narrow>;
 
 /// The FDB as a worker sees it for one burst.

@@ -1,13 +1,14 @@
 //! The small numbers by which tables refer to each other.
 
 use core::fmt;
+use core::num::NonZeroU16;
 
 macro_rules! index {
     ($(#[$doc:meta])* $name:ident, $max:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(transparent)]
-        pub struct $name(u16);
+        pub struct $name(NonZeroU16);
 
         impl $name {
             /// The largest legal index.
@@ -16,19 +17,22 @@ macro_rules! index {
             /// `None` for 0, which means "none", and above [`MAX`](Self::MAX).
             #[inline]
             pub const fn new(index: u16) -> Option<Self> {
-                if index == 0 || index > Self::MAX { None } else { Some(Self(index)) }
+                match NonZeroU16::new(index) {
+                    Some(index) if index.get() <= Self::MAX => Some(Self(index)),
+                    _ => None,
+                }
             }
 
             /// The number.
             #[inline(always)]
             pub const fn get(self) -> u16 {
-                self.0
+                self.0.get()
             }
 
             /// The number as an array index.
             #[inline(always)]
             pub const fn as_usize(self) -> usize {
-                self.0 as usize
+                self.0.get() as usize
             }
         }
 

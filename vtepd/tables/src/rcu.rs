@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
 
 use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, pause};
 
@@ -38,6 +39,8 @@ const OFFLINE: u64 = u64::MAX;
 pub struct Domain {
     epoch: CachePadded<AtomicU64>,
     readers: Box<[CachePadded<AtomicU64>]>,
+    /// What a limbo that is gone could not free yet; goes with the last reader.
+    orphans: Mutex<Vec<Box<dyn Send>>>,
 }
 
 impl Domain {
@@ -48,6 +51,7 @@ impl Domain {
             readers: (0..MAX_READERS)
                 .map(|_| CachePadded::new(AtomicU64::new(FREE)))
                 .collect(),
+            orphans: Mutex::new(Vec::new()),
         })
     }
 
@@ -203,9 +207,10 @@ impl Limbo {
 
 impl Drop for Limbo {
     fn drop(&mut self) {
-        if !self.waiting.is_empty() {
-            self.domain.synchronize();
-        }
+        // Waiting here could be for a reader of this very thread. Readers and
+        // cells keep the domain alive, so what it keeps outlives them.
+        let garbage = self.waiting.drain(..).map(|(_, garbage)| garbage);
+        self.domain.orphans.lock().extend(garbage);
     }
 }
 
@@ -303,6 +308,21 @@ mod tests {
         limbo.collect();
         assert_eq!(drops.load(Ordering::Relaxed), 1);
         drop(cell);
+        assert_eq!(drops.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_limbo_that_goes_first_neither_waits_nor_frees_too_early() {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let domain = Domain::new();
+        let cell = RcuCell::new(&domain, Arc::new(CountsDrops(Arc::clone(&drops))));
+        let mut limbo = Limbo::new(&domain);
+        let reader = domain.reader().unwrap();
+        let held = cell.read(&reader);
+        cell.replace(Arc::new(CountsDrops(Arc::clone(&drops))), &mut limbo);
+        drop(limbo);
+        assert_eq!(held.0.load(Ordering::Relaxed), 0, "freed under its reader");
+        drop((cell, reader, domain));
         assert_eq!(drops.load(Ordering::Relaxed), 2);
     }
 

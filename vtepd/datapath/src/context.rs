@@ -1,0 +1,47 @@
+//! What the stages know about a packet of the burst.
+
+use vtepd_tables::{AdjacencyIndex, HashedFdbKey, InterfaceIndex, NetworkIndex};
+
+use crate::drop_reason::DropReason;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict {
+    /// A frame of a network: look it up.
+    Bridge(Frame),
+    /// A frame of a network leaves by one adjacency.
+    Forward(Frame, AdjacencyIndex),
+    /// A frame of a network goes to everybody else in it.
+    Flood(Frame),
+    /// Leaves by an interface as it is.
+    Reply(InterfaceIndex),
+    /// Was for us; there is nothing more to do with it.
+    Consumed,
+    /// Goes no further.
+    Drop(DropReason),
+}
+
+impl From<DropReason> for Verdict {
+    fn from(reason: DropReason) -> Self {
+        Self::Drop(reason)
+    }
+}
+
+/// A frame of a network: untagged (its binding's tag and its tunnel's headers are off).
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// Whose frame it is.
+    pub network: NetworkIndex,
+    /// The way it came, which is the way back.
+    pub ingress: AdjacencyIndex,
+    /// Whether it came in by a tunnel.
+    pub from_tunnel: bool,
+    /// Whether the destination is a group.
+    pub to_group: bool,
+    /// The ethertype behind the MACs.
+    pub ethertype: u16,
+    /// The destination in the FDB; being fetched.
+    pub destination: HashedFdbKey,
+    /// The source in the FDB; being fetched. `None` when the network does not learn.
+    pub source: Option<HashedFdbKey>,
+}

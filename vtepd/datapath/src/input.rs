@@ -1,0 +1,150 @@
+//! Stage 1: what is this frame, and whose?
+//!
+//! ```text
+//!   Ethernet, tag ──► binding ─┬─ nothing      drop
+//!                              ├─ the underlay  terminate VXLAN, or a message to us
+//!                              └─ a network     take the tag off
+//!                                     │ the frame of a network
+//!                                     ▼
+//!                              classify: sane? fetch its FDB lines
+//! ```
+
+use vtepd_tables::{
+    AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Network, NetworkIndex, View,
+};
+use vtepd_wire::{FromBytes, Mac, ethernet};
+
+use crate::context::{Frame, Verdict};
+use crate::drop_reason::DropReason;
+use crate::observer::{Decision, Observer};
+use crate::packet::Packet;
+use crate::underlay::{self, Terminated};
+use crate::worker_state::WorkerState;
+
+/// Headers that the stages look at lie within this much of a frame: outer
+/// Ethernet, tag, IPv6 with an extension header, UDP, VXLAN, and the inner
+/// frame's down to the ports, with IPv6 and an extension header again.
+const HEADERS: usize = 256;
+
+/// The position of a packet in its burst, and where it came in.
+#[derive(Clone, Copy)]
+pub(crate) struct Ingress<'v> {
+    pub position: usize,
+    pub index: InterfaceIndex,
+    pub interface: &'v Interface,
+}
+
+/// Looks at a frame as it came off the wire, takes off what belongs to the way
+/// it came, and says what to do with it.
+#[inline]
+pub(crate) fn input<P: Packet>(
+    tables: &View<'_>,
+    state: &WorkerState,
+    ingress: Ingress<'_>,
+    packet: &mut P,
+    observer: &mut impl Observer,
+) -> Verdict {
+    if packet.data().len() < packet.frame_len() && !packet.pull_up(HEADERS) {
+        return DropReason::Scattered.into();
+    }
+    let Ok((header, rest)) = ethernet::Header::ref_from_prefix(packet.data()) else {
+        return DropReason::Truncated.into();
+    };
+    let mut tag_len = 0;
+    let mut vlan = 0;
+    if ethernet::is_tag(header.ethertype.get()) {
+        let Ok((tag, _)) = ethernet::Tag::ref_from_prefix(rest) else {
+            return DropReason::Truncated.into();
+        };
+        vlan = tag.vid();
+        tag_len = ethernet::Tag::LEN;
+    }
+    match ingress.interface.bound(vlan) {
+        Bound::Nothing => DropReason::Unbound.into(),
+        Bound::Network { network, adjacency } => {
+            observer.note(ingress.position, Decision::Bound(network, adjacency));
+            if tag_len != 0
+                && let Err(reason) = take_tag_off(packet)
+            {
+                return reason.into();
+            }
+            classify(tables, packet, network, adjacency, false)
+        }
+        Bound::Underlay => {
+            observer.note(ingress.position, Decision::Underlay);
+            match underlay::receive(tables, state, ingress, packet, tag_len) {
+                Ok(Terminated {
+                    vni,
+                    network,
+                    adjacency,
+                }) => {
+                    observer.note(
+                        ingress.position,
+                        Decision::Terminated(vni, network, adjacency),
+                    );
+                    classify(tables, packet, network, adjacency, true)
+                }
+                Err(verdict) => verdict,
+            }
+        }
+    }
+}
+
+/// Moves the MACs over the tag of the binding.
+#[inline]
+fn take_tag_off<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
+    let Some(front) = packet.data_mut().first_chunk_mut::<16>() else {
+        return Err(DropReason::SharedBuffer);
+    };
+    front.copy_within(0..12, 4);
+    if packet.strip_front(4) {
+        Ok(())
+    } else {
+        Err(DropReason::Truncated)
+    }
+}
+
+/// The frame lies bare now: is it sane, and what is to be looked up?
+#[inline]
+fn classify<P: Packet>(
+    tables: &View<'_>,
+    packet: &P,
+    network_index: NetworkIndex,
+    ingress: AdjacencyIndex,
+    from_tunnel: bool,
+) -> Verdict {
+    let Ok((header, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
+        return DropReason::InnerTruncated.into();
+    };
+    let Some(network) = tables.snapshot.network(network_index) else {
+        return DropReason::Vacant.into();
+    };
+    if let Err(reason) = check(header, network) {
+        return reason.into();
+    }
+    let fetch = |mac: Mac| tables.fdb.prefetch(FdbKey::new(network_index, mac));
+    let to_group = header.destination.is_multicast();
+    Verdict::Bridge(Frame {
+        network: network_index,
+        ingress,
+        from_tunnel,
+        to_group,
+        ethertype: header.ethertype.get(),
+        destination: fetch(header.destination),
+        source: network.learning.then(|| fetch(header.source)),
+    })
+}
+
+#[inline]
+fn check(header: &ethernet::Header, network: &Network) -> Result<(), DropReason> {
+    if header.source.is_multicast() || header.source.is_zero() {
+        return Err(DropReason::InvalidSourceMac);
+    }
+    if header.destination.is_link_local_group() {
+        return Err(DropReason::ReservedGroup);
+    }
+    if ethernet::is_tag(header.ethertype.get()) && !network.vlan_transparent {
+        return Err(DropReason::UnexpectedTag);
+    }
+    Ok(())
+}

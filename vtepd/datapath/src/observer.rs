@@ -1,0 +1,65 @@
+//! Watching decisions. The stages are generic over an observer: with
+//! [`Unobserved`] the calls compile to nothing and the stages are the fast path;
+//! with [`Recorder`] the same code says what it did with each packet and why.
+
+use vtepd_tables::{AdjacencyIndex, FdbEntry, InterfaceIndex, NetworkIndex};
+
+use crate::drop_reason::DropReason;
+
+/// A decision of the packet path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// A packet of the underlay.
+    Underlay,
+    /// Came in by a binding of a network.
+    Bound(NetworkIndex, AdjacencyIndex),
+    /// A VXLAN packet was terminated: VNI, network, the sender's adjacency.
+    Terminated(u32, NetworkIndex, AdjacencyIndex),
+    /// The source MAC is unknown or has moved; the control thread was told.
+    Learn(AdjacencyIndex),
+    /// ARP or ND was answered from the neighbour table.
+    Suppressed,
+    /// A message to one of our own addresses was answered.
+    Answered,
+    /// A message to us that needs no answer.
+    Consumed,
+    /// The FDB knows the destination.
+    Known(FdbEntry),
+    /// The FDB does not know the destination.
+    Unknown,
+    /// Goes to everybody in the network but where it came from.
+    Flood,
+    /// Leaves by an adjacency.
+    Out(AdjacencyIndex),
+    /// Leaves by an interface as it is.
+    Reply(InterfaceIndex),
+    /// Goes no further.
+    Drop(DropReason),
+}
+
+/// Someone who is told about decisions.
+pub trait Observer {
+    /// The packet at `position` of the burst was decided upon.
+    fn note(&mut self, position: usize, decision: Decision);
+}
+
+/// Nobody: the fast path.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    #[inline(always)]
+    fn note(&mut self, _: usize, _: Decision) {}
+}
+
+/// Keeps every decision.
+#[derive(Default)]
+pub struct Recorder {
+    /// Position in the burst and decision, in the order they were made.
+    pub decisions: Vec<(usize, Decision)>,
+}
+
+impl Observer for Recorder {
+    fn note(&mut self, position: usize, decision: Decision) {
+        self.decisions.push((position, decision));
+    }
+}

@@ -1,0 +1,238 @@
+//! Stage 3: out of the adjacencies that stage 2 chose.
+//!
+//! ```text
+//!   Forward ─► port: tag, MTU ─────────────┐
+//!          └─► tunnel: outer header, MTU ──┼─► device burst
+//!   Flood ───► replicas of the same ───────┘
+//!   Reply ───► as it is ───────────────────┘
+//! ```
+
+use vtepd_tables::{Adjacency, AdjacencyIndex, InterfaceIndex, Port, Tunnel, View};
+use vtepd_wire::ethernet;
+
+use crate::context::{Frame, Verdict};
+use crate::drop_reason::DropReason;
+use crate::encapsulate::{InnerFlow, encapsulate};
+use crate::observer::{Decision, Observer};
+use crate::packet::{Io, Packet};
+use crate::worker_state::WorkerState;
+
+/// Stage 3 of one worker for one burst.
+pub(crate) struct Output<'a, I: Io, O: Observer> {
+    pub tables: &'a View<'a>,
+    pub state: &'a WorkerState,
+    pub io: &'a mut I,
+    pub observer: &'a mut O,
+}
+
+impl<I: Io, O: Observer> Output<'_, I, O> {
+    /// Carries out what was decided about the packet at `position`.
+    #[inline]
+    pub(crate) fn dispose(&mut self, position: usize, packet: I::Packet, verdict: Verdict) {
+        match verdict {
+            Verdict::Forward(frame, to) => self.forward(position, packet, &frame, to),
+            Verdict::Flood(frame) => self.flood(position, packet, &frame),
+            Verdict::Reply(interface) => {
+                self.observer.note(position, Decision::Reply(interface));
+                self.transmit(interface, packet);
+            }
+            Verdict::Consumed => {
+                self.observer.note(position, Decision::Consumed);
+                self.state.counters.consumed.add(1);
+                self.io.discard(packet);
+            }
+            Verdict::Drop(reason) => self.drop(position, packet, reason),
+            // Stage 2 leaves none.
+            Verdict::Bridge(_) => self.drop(position, packet, DropReason::Vacant),
+        }
+    }
+
+    fn drop(&mut self, position: usize, packet: I::Packet, reason: DropReason) {
+        self.observer.note(position, Decision::Drop(reason));
+        self.state.counters.count_drop(reason, 1);
+        self.io.discard(packet);
+    }
+
+    #[inline]
+    fn transmit(&mut self, interface: InterfaceIndex, packet: I::Packet) {
+        let counters = self.state.counters.interface(interface);
+        counters.tx_packets.add(1);
+        counters.tx_bytes.add(packet.frame_len() as u64);
+        self.io.transmit(interface, packet);
+    }
+
+    #[inline]
+    fn forward(&mut self, position: usize, packet: I::Packet, frame: &Frame, to: AdjacencyIndex) {
+        // By a copied reference: the adjacency outlives the changes to `self`.
+        let tables = self.tables;
+        match tables.snapshot.adjacency(to) {
+            Adjacency::Port(port) => self.send_to_port(position, packet, to, port),
+            Adjacency::Tunnel(_) if frame.from_tunnel && to != frame.ingress => {
+                self.drop(position, packet, DropReason::SplitHorizon);
+            }
+            Adjacency::Tunnel(tunnel) => {
+                let flow = InnerFlow::of(&self.state.flows, packet.data());
+                self.send_through(position, packet, frame, to, tunnel, flow);
+            }
+            Adjacency::Vacant => self.drop(position, packet, DropReason::Vacant),
+        }
+    }
+
+    #[inline]
+    fn send_to_port(
+        &mut self,
+        position: usize,
+        mut packet: I::Packet,
+        to: AdjacencyIndex,
+        port: &Port,
+    ) {
+        let mtu = self
+            .tables
+            .snapshot
+            .interface(port.interface)
+            .map_or(0, |interface| interface.mtu);
+        if let Err(reason) = fits(&packet, mtu).and_then(|()| push_tag(&mut packet, port)) {
+            return self.drop(position, packet, reason);
+        }
+        self.observer.note(position, Decision::Out(to));
+        self.transmit(port.interface, packet);
+    }
+
+    #[inline]
+    fn send_through(
+        &mut self,
+        position: usize,
+        mut packet: I::Packet,
+        frame: &Frame,
+        to: AdjacencyIndex,
+        tunnel: &Tunnel,
+        flow: InnerFlow,
+    ) {
+        let network = self.tables.snapshot.network(frame.network);
+        let Some(vni) = network.and_then(|network| network.vni) else {
+            return self.drop(position, packet, DropReason::Vacant);
+        };
+        match encapsulate(&mut packet, tunnel, vni, flow) {
+            Ok(()) => {
+                self.observer.note(position, Decision::Out(to));
+                self.transmit(tunnel.interface, packet);
+            }
+            Err(reason) => self.drop(position, packet, reason),
+        }
+    }
+
+    /// Ingress replication (RFC 7348, 4.2 by unicast): everybody gets a copy, the
+    /// last one the packet itself.
+    #[inline(never)]
+    fn flood(&mut self, position: usize, packet: I::Packet, frame: &Frame) {
+        let tables = self.tables;
+        let Some(network) = tables.snapshot.network(frame.network) else {
+            return self.drop(position, packet, DropReason::Vacant);
+        };
+        let ways = if frame.from_tunnel {
+            network.flood_from_tunnel()
+        } else {
+            network.flood_from_port()
+        };
+        let mut ways = ways
+            .iter()
+            .copied()
+            .filter(|&way| way != frame.ingress)
+            .peekable();
+        if ways.peek().is_none() {
+            return self.drop(position, packet, DropReason::NoFloodTarget);
+        }
+        self.state.counters.flooded.add(1);
+        let flow = InnerFlow::of(&self.state.flows, packet.data());
+        while let Some(way) = ways.next() {
+            if ways.peek().is_none() {
+                self.flood_one(position, packet, frame, way, flow);
+                return;
+            }
+            let adjacency = tables.snapshot.adjacency(way);
+            match self.io.replicate(&packet, private_bytes(adjacency)) {
+                Some(copy) => {
+                    self.state.counters.replicas.add(1);
+                    self.flood_one(position, copy, frame, way, flow);
+                }
+                None => {
+                    self.observer
+                        .note(position, Decision::Drop(DropReason::NoBuffer));
+                    self.state.counters.count_drop(DropReason::NoBuffer, 1);
+                }
+            }
+        }
+    }
+
+    fn flood_one(
+        &mut self,
+        position: usize,
+        packet: I::Packet,
+        frame: &Frame,
+        way: AdjacencyIndex,
+        flow: InnerFlow,
+    ) {
+        let tables = self.tables;
+        match tables.snapshot.adjacency(way) {
+            Adjacency::Port(port) => self.send_to_port(position, packet, way, port),
+            Adjacency::Tunnel(tunnel) => {
+                self.send_through(position, packet, frame, way, tunnel, flow)
+            }
+            Adjacency::Vacant => self.drop(position, packet, DropReason::Vacant),
+        }
+    }
+}
+
+/// How much of a copy will be written: a tag moves the MACs, an outer header
+/// goes in front of a frame that stays as it is.
+fn private_bytes(adjacency: &Adjacency) -> usize {
+    match adjacency {
+        Adjacency::Port(Port { tag: Some(_), .. }) => MACS,
+        Adjacency::Port(_) | Adjacency::Tunnel(_) | Adjacency::Vacant => 0,
+    }
+}
+
+const MACS: usize = 12;
+
+/// Whether a frame is within the MTU, tags of its own aside.
+#[inline]
+fn fits<P: Packet>(packet: &P, mtu: u16) -> Result<(), DropReason> {
+    let len = packet.frame_len() - ethernet::Header::LEN.min(packet.frame_len());
+    if len <= usize::from(mtu) {
+        Ok(())
+    } else {
+        fits_with_tags(packet, len, mtu)
+    }
+}
+
+#[cold]
+fn fits_with_tags<P: Packet>(packet: &P, len: usize, mtu: u16) -> Result<(), DropReason> {
+    let tags = vtepd_wire::frame::link(packet.data()).map_or(0, |link| usize::from(link.tag_count));
+    if len - tags * ethernet::Tag::LEN <= usize::from(mtu) {
+        Ok(())
+    } else {
+        Err(DropReason::PortMtu)
+    }
+}
+
+/// Puts the port's tag behind the MACs.
+#[inline]
+fn push_tag<P: Packet>(packet: &mut P, port: &Port) -> Result<(), DropReason> {
+    let Some(tag) = port.tag else {
+        return Ok(());
+    };
+    if packet.prepend(ethernet::Tag::LEN).is_none() {
+        return Err(DropReason::NoHeadroom);
+    }
+    let Some(front) = packet
+        .data_mut()
+        .first_chunk_mut::<{ MACS + ethernet::Tag::LEN }>()
+    else {
+        return Err(DropReason::SharedBuffer);
+    };
+    front.copy_within(ethernet::Tag::LEN.., 0);
+    if let Some((_, place)) = front.split_last_chunk_mut::<{ ethernet::Tag::LEN }>() {
+        *place = *tag.bytes();
+    }
+    Ok(())
+}

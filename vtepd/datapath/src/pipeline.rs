@@ -1,0 +1,138 @@
+//! The stages over a burst, in fixed order.
+//!
+//! ```text
+//!   burst ─► input ─► decide ─► output ─► device bursts
+//!            fetches   finds     fetched    (stages 1, 2, 3)
+//!            headers   entries   ways out
+//! ```
+//!
+//! Each stage runs over the whole burst before the next begins: what one asks
+//! the caches for has arrived when the next one needs it.
+
+use vtepd_tables::{InterfaceIndex, View};
+
+use crate::bridge;
+use crate::context::Verdict;
+use crate::counters::Stage;
+use crate::drop_reason::DropReason;
+use crate::input::{Ingress, input};
+use crate::observer::Observer;
+use crate::output::Output;
+use crate::packet::{BURST, Burst, Io, Packet};
+use crate::worker_state::WorkerState;
+
+/// How many packets ahead the headers are fetched.
+const AHEAD: usize = 4;
+
+/// The stages of one worker.
+pub struct Pipeline {
+    /// Of the packets of the burst, by position.
+    verdicts: [Verdict; BURST],
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self {
+            verdicts: [Verdict::Consumed; BURST],
+        }
+    }
+}
+
+impl Pipeline {
+    /// Takes a burst that came in by `interface` through all stages; afterwards
+    /// every packet was handed back to `io`, to be sent or freed.
+    #[inline]
+    pub fn process<I: Io, O: Observer>(
+        &mut self,
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        io: &mut I,
+        interface: InterfaceIndex,
+        burst: &mut Burst<I::Packet>,
+        observer: &mut O,
+    ) {
+        let begin = io.cycles();
+        self.input(tables, state, interface, burst, observer);
+        let classified = io.cycles();
+        self.decide(tables, state, burst, observer);
+        let decided = io.cycles();
+        let mut output = Output {
+            tables,
+            state,
+            io,
+            observer,
+        };
+        for (position, (packet, verdict)) in burst.drain(..).zip(self.verdicts).enumerate() {
+            output.dispose(position, packet, verdict);
+        }
+        let done = io.cycles();
+        state
+            .counters
+            .spend(Stage::Input, classified.wrapping_sub(begin));
+        state
+            .counters
+            .spend(Stage::Decide, decided.wrapping_sub(classified));
+        state
+            .counters
+            .spend(Stage::Output, done.wrapping_sub(decided));
+    }
+
+    #[inline]
+    fn input<P: Packet>(
+        &mut self,
+        tables: &View<'_>,
+        state: &WorkerState,
+        index: InterfaceIndex,
+        burst: &mut Burst<P>,
+        observer: &mut impl Observer,
+    ) {
+        for packet in burst.iter().take(AHEAD) {
+            packet.prefetch();
+        }
+        let Some(interface) = tables.snapshot.interface(index) else {
+            self.verdicts = [Verdict::Drop(DropReason::Unbound); BURST];
+            return;
+        };
+        let mut bytes = 0;
+        for position in 0..burst.len() {
+            if let Some(next) = burst.get(position + AHEAD) {
+                next.prefetch();
+            }
+            let (Some(packet), Some(verdict)) =
+                (burst.get_mut(position), self.verdicts.get_mut(position))
+            else {
+                break;
+            };
+            bytes += packet.frame_len() as u64;
+            *verdict = input(
+                tables,
+                state,
+                Ingress {
+                    position,
+                    index,
+                    interface,
+                },
+                packet,
+                observer,
+            );
+        }
+        let counters = state.counters.interface(index);
+        counters.rx_packets.add(burst.len() as u64);
+        counters.rx_bytes.add(bytes);
+    }
+
+    #[inline]
+    fn decide<P: Packet>(
+        &mut self,
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        burst: &mut Burst<P>,
+        observer: &mut impl Observer,
+    ) {
+        for (position, (packet, verdict)) in burst.iter_mut().zip(&mut self.verdicts).enumerate() {
+            if let Verdict::Bridge(frame) = *verdict {
+                *verdict = bridge::decide(tables, state, position, frame, packet, observer);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The underlay: terminating VXLAN, answering for our own addresses, finding
+//! next hops and joining groups.
+//!
+//! | file | side | what |
+//! |---|---|---|
+//! | [`mod@self`] | worker | which packet of the underlay is what |
+//! | `terminate` | worker | VXLAN off, stage 1 |
+//! | `answer` | worker | ARP, ND and echo to our own addresses |
+//! | [`resolver`] | control | MACs of next hops |
+//! | [`membership`] | control | IGMP and MLD reports |
+
+mod answer;
+pub mod membership;
+pub mod resolver;
+mod terminate;
+
+use vtepd_tables::View;
+use vtepd_wire::{FromBytes, ethernet};
+
+use crate::context::Verdict;
+use crate::drop_reason::DropReason;
+use crate::input::Ingress;
+use crate::packet::Packet;
+use crate::worker_state::WorkerState;
+
+pub(crate) use terminate::Terminated;
+
+/// A packet with the underlay's tag: the frame of a network when it was VXLAN
+/// for us, with the outer headers taken off; what else to do with it otherwise.
+#[inline]
+pub(crate) fn receive<P: Packet>(
+    tables: &View<'_>,
+    state: &WorkerState,
+    ingress: Ingress<'_>,
+    packet: &mut P,
+    tag_len: usize,
+) -> Result<Terminated, Verdict> {
+    let data = packet.data();
+    let Ok((header, _)) = ethernet::Header::ref_from_prefix(data) else {
+        return Err(DropReason::Truncated.into());
+    };
+    if header.destination != ingress.interface.mac && !header.destination.is_multicast() {
+        return Err(DropReason::OtherMac.into());
+    }
+    let l3 = ethernet::Header::LEN + tag_len;
+    let Some(&[a, b]) = data.get(l3 - 2..).and_then(<[u8]>::first_chunk) else {
+        return Err(DropReason::Truncated.into());
+    };
+    match u16::from_be_bytes([a, b]) {
+        ethernet::ETHERTYPE_IPV4 => terminate::ipv4(tables, state, ingress, packet, l3),
+        ethernet::ETHERTYPE_IPV6 => terminate::ipv6(tables, state, ingress, packet, l3),
+        ethernet::ETHERTYPE_ARP => Err(answer::arp(state, ingress, packet, l3)),
+        _ => Err(DropReason::UnderlayProtocol.into()),
+    }
+}
