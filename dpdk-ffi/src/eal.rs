@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
     ptr::NonNull,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -129,6 +129,16 @@ impl EalConfig {
 /// [`WorkerThread`](crate::WorkerThread).
 #[derive(Clone)]
 pub struct Eal(pub(crate) Arc<Running>);
+
+/// EAL's command line, as long as the process lives.
+static ARGUMENTS: OnceLock<Arguments> = OnceLock::new();
+
+struct Arguments(*mut [*mut c_char]);
+
+// SAFETY: it is kept, and read by EAL alone.
+unsafe impl Send for Arguments {}
+// SAFETY: as above.
+unsafe impl Sync for Arguments {}
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -321,16 +331,17 @@ fn init(argv: Vec<CString>, pin: Option<u32>) -> Result<Result<(), Reason>, EalE
         // DPDK gives its control threads the affinity found here.
         pin_to(core).map_err(|reason| EalError::MainCore { core, reason })?;
     }
-    // EAL permutes this array and keeps pointers into it; it is started once, so it may stay.
-    let argv: Vec<*mut c_char> = argv
-        .into_iter()
-        .map(CString::into_raw)
-        .chain([std::ptr::null_mut()])
-        .collect();
-    let argv = argv.leak();
-    let count = (argv.len() - 1) as c_int;
+    // EAL permutes this array and keeps pointers into it, so it is never freed.
+    let argv = ARGUMENTS.get_or_init(|| {
+        let pointers = argv
+            .into_iter()
+            .map(CString::into_raw)
+            .chain([std::ptr::null_mut()]);
+        Arguments(Box::leak(pointers.collect()))
+    });
+    let count = (argv.0.len() - 1) as c_int;
     // SAFETY: a C argument vector with its final null, never freed. `STARTED` keeps it to one call.
-    let call = || unsafe { sys::rte_eal_init(count, argv.as_mut_ptr()) };
+    let call = || unsafe { sys::rte_eal_init(count, argv.0.cast()) };
     let (code, said) = log::listen(call);
     if code < 0 {
         return Ok(Err(Reason::new(Errno::last(), said)));

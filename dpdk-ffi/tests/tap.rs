@@ -37,10 +37,10 @@ fn tap_passes_frames_both_ways() {
     assert_eq!(interface_mtu(), "1400");
     port.set_mtu(1504).expect("it takes it while started");
     assert_eq!(interface_mtu(), "1504");
-    assert!(matches!(
-        port.set_mtu(1505),
-        Err(PortError::Mtu { most: 1504, .. })
-    ));
+    // That is all in DPDK 22.11; 24.11 takes any.
+    if let Some(more) = port.info().mtu.end().checked_add(1) {
+        assert!(matches!(port.set_mtu(more), Err(PortError::Mtu { .. })));
+    }
     let mut tx = port.take_tx_queue(0).expect("queue 0");
 
     let wire = Wire::open("ffitap0");
