@@ -32,6 +32,7 @@ drop_reasons! {
     Truncated = "truncated": "the frame ends inside its Ethernet header or VLAN tag",
     Scattered = "scattered-headers": "the headers lie in several buffers that could not be joined",
     SharedBuffer = "shared-buffer": "the headers lie in a buffer that must not be written",
+    Unfinished = "unfinished": "a virtual device handed over a frame without its checksum, or several in one; switch its offloads off",
     InvalidSourceMac = "invalid-source-mac": "the source MAC is zero or a group address",
     ReservedGroup = "reserved-group": "the destination is one of the groups 01:80:c2:00:00:0x that bridges keep on their link (IEEE 802.1Q, 8.6.3)",
     Unbound = "unbound": "no network is bound to the interface and VLAN tag that the frame came with",
@@ -67,6 +68,7 @@ drop_reasons! {
     PortMtu = "port-mtu": "too big for the interface",
     NoHeadroom = "no-headroom": "the buffer has no room in front for a header",
     NoBuffer = "no-buffer": "the packet pool is empty",
+    HandOffFull = "hand-off-full": "the ring to the worker that the flow belongs to is full",
     TransmitFull = "transmit-full": "the interface took no more frames",
 }
 

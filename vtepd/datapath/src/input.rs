@@ -47,6 +47,9 @@ pub(crate) fn input<P: Packet>(
     if packet.data().len() < packet.frame_len() && !packet.pull_up(HEADERS) {
         return DropReason::Scattered.into();
     }
+    if packet.is_unfinished() {
+        return DropReason::Unfinished.into();
+    }
     let Ok((header, rest)) = ethernet::Header::ref_from_prefix(packet.data()) else {
         return DropReason::Truncated.into();
     };

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use vtepd_tables::InterfaceIndex;
 
+use crate::drop_reason::DropReason;
 use crate::packet::{BURST, Burst, Io, Packet};
 
 /// Room in front of a frame, as in an mbuf (`RTE_PKTMBUF_HEADROOM`).
@@ -181,7 +182,7 @@ impl Io for MemoryIo {
         self.discarded += 1;
     }
 
-    fn flush(&mut self, _: impl FnMut(InterfaceIndex, u64)) {}
+    fn flush(&mut self, _: impl FnMut(InterfaceIndex, DropReason, u64)) {}
 
     fn allocate(&mut self) -> Option<MemoryPacket> {
         self.take().map(|()| MemoryPacket::new(&[]))

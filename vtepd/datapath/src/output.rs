@@ -122,9 +122,9 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
     }
 
     /// Ingress replication (RFC 7348, 4.2 by unicast): everybody gets a copy, the
-    /// last one the packet itself.
+    /// last one the packet itself where its bytes are not shared with the copies.
     #[inline(never)]
-    fn flood(&mut self, position: usize, packet: I::Packet, frame: &Frame) {
+    fn flood(&mut self, position: usize, mut packet: I::Packet, frame: &Frame) {
         let tables = self.tables;
         let Some(network) = tables.snapshot.network(frame.network) else {
             return self.drop(position, packet, DropReason::Vacant);
@@ -145,9 +145,9 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         self.state.counters.flooded.add(1);
         let flow = InnerFlow::of(&self.state.flows, packet.data());
         while let Some(way) = ways.next() {
-            if ways.peek().is_none() {
-                self.flood_one(position, packet, frame, way, flow);
-                return;
+            // Copies that share the packet's bytes leave it unwritable.
+            if ways.peek().is_none() && !packet.data_mut().is_empty() {
+                return self.flood_one(position, packet, frame, way, flow);
             }
             let adjacency = tables.snapshot.adjacency(way);
             match self.io.replicate(&packet, private_bytes(adjacency)) {
@@ -162,6 +162,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 }
             }
         }
+        self.io.discard(packet);
     }
 
     fn flood_one(

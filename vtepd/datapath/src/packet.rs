@@ -6,6 +6,8 @@ use arrayvec::ArrayVec;
 use vtepd_tables::InterfaceIndex;
 use vtepd_wire::checksum::Sum;
 
+use crate::drop_reason::DropReason;
+
 /// Packets of one poll.
 pub const BURST: usize = 64;
 
@@ -47,6 +49,12 @@ pub trait Packet: Sized {
     /// the first segment. `false` when that cannot be done.
     fn pull_up(&mut self, len: usize) -> bool;
 
+    /// Whether the sender left work to a device: a checksum to fill in, or several
+    /// packets of the wire in one. Virtual devices can hand such frames over.
+    fn is_unfinished(&self) -> bool {
+        false
+    }
+
     /// Asks for the cache lines of the headers.
     fn prefetch(&self);
 
@@ -85,9 +93,9 @@ pub trait Io {
     /// Frees a packet, at the latest by the next [`flush`](Self::flush).
     fn discard(&mut self, packet: Self::Packet);
 
-    /// Sends and frees all that waits, and reports for each interface how many
-    /// frames it refused since the last call.
-    fn flush(&mut self, refused: impl FnMut(InterfaceIndex, u64));
+    /// Sends and frees all that waits, and reports what devices and rings refused
+    /// since the last call: interface, reason, frames.
+    fn flush(&mut self, refused: impl FnMut(InterfaceIndex, DropReason, u64));
 
     /// An empty packet with headroom. `None` when the pool is empty.
     fn allocate(&mut self) -> Option<Self::Packet>;

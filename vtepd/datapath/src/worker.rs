@@ -121,9 +121,11 @@ impl<I: Io> Worker<I> {
 
     fn flush(&mut self) {
         let counters = &self.state.counters;
-        self.io.flush(|interface, refused| {
-            counters.interface(interface).tx_refused.add(refused);
-            counters.count_drop(DropReason::TransmitFull, refused);
+        self.io.flush(|interface, reason, refused| {
+            if reason == DropReason::TransmitFull {
+                counters.interface(interface).tx_refused.add(refused);
+            }
+            counters.count_drop(reason, refused);
         });
     }
 

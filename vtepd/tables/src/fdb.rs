@@ -198,6 +198,15 @@ impl FdbWriter {
             .and_then(FdbEntry::from_bits))
     }
 
+    /// Whether `additional` new entries fit.
+    ///
+    /// # Errors
+    ///
+    /// [`TableFull`] when they do not; it counts as a failed insert.
+    pub fn reserve(&mut self, additional: usize) -> Result<(), TableFull> {
+        self.0.reserve(additional)
+    }
+
     /// Removes an entry and returns it.
     pub fn remove(&mut self, key: FdbKey) -> Option<FdbEntry> {
         self.0.remove(key.0).and_then(FdbEntry::from_bits)

@@ -135,6 +135,16 @@ impl NeighbourWriter {
         Ok(previous.and_then(Neighbour::from_bits))
     }
 
+    /// Whether so many new IPv4 and IPv6 neighbours fit.
+    ///
+    /// # Errors
+    ///
+    /// [`TableFull`] when they do not; it counts as a failed insert.
+    pub fn reserve(&mut self, ipv4: usize, ipv6: usize) -> Result<(), TableFull> {
+        self.v4.reserve(ipv4)?;
+        self.v6.reserve(ipv6)
+    }
+
     /// Removes a neighbour and returns it.
     pub fn remove(&mut self, network: NetworkIndex, address: IpAddr) -> Option<Neighbour> {
         Neighbour::from_bits(match address {

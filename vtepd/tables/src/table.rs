@@ -339,7 +339,7 @@ where
         ))
     }
 
-    /// Refuses `additional` entries that would not fit, and counts the refusal.
+    /// Refuses `additional` new entries that would not fit, and counts the refusal.
     pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), TableFull> {
         if self.usage.used + additional > self.usage.capacity {
             self.usage.failed_inserts += 1;

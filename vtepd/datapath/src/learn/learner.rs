@@ -37,7 +37,7 @@ pub struct LearnerCounters {
     pub refused_moves: u64,
     /// Entries refused because the network had its limit.
     pub refused_limit: u64,
-    /// Entries refused because the FDB was full.
+    /// Entries refused because the FDB, or its part for learned MACs, was full.
     pub refused_full: u64,
 }
 
@@ -53,9 +53,12 @@ struct Moves {
 }
 
 /// Decides what is learned, and forgets it again.
-#[derive(Default)]
 pub struct Learner {
     networks: HashMap<NetworkIndex, Learning>,
+    /// Learned MACs of all networks, and the most there may be: the rest of the
+    /// FDB is kept for what the management plane says.
+    total: usize,
+    total_limit: usize,
     moves: HashMap<FdbKey, Moves>,
     counters: LearnerCounters,
     /// Where the next round of [`age`](Self::age) goes on.
@@ -64,6 +67,19 @@ pub struct Learner {
 }
 
 impl Learner {
+    /// Learns up to `total_limit` MACs in all networks together.
+    pub fn new(total_limit: usize) -> Self {
+        Self {
+            networks: HashMap::new(),
+            total: 0,
+            total_limit,
+            moves: HashMap::new(),
+            counters: LearnerCounters::default(),
+            cursor: 0,
+            sweep_started: 0,
+        }
+    }
+
     /// What was done so far.
     pub fn counters(&self) -> LearnerCounters {
         self.counters
@@ -139,6 +155,10 @@ impl Learner {
             self.counters.refused_limit += 1;
             return;
         }
+        if self.total >= self.total_limit {
+            self.counters.refused_full += 1;
+            return;
+        }
         match tables.fdb.insert(
             key,
             FdbEntry {
@@ -149,6 +169,7 @@ impl Learner {
         ) {
             Ok(_) => {
                 learning.learned += 1;
+                self.total += 1;
                 self.counters.learned += 1;
             }
             Err(_) => self.counters.refused_full += 1,
@@ -209,6 +230,7 @@ impl Learner {
         {
             learning.learned = learning.learned.saturating_sub(1);
         }
+        self.total = self.total.saturating_sub(1);
         self.moves.remove(&key);
     }
 
@@ -313,7 +335,7 @@ mod tests {
                 tag: None,
             });
         }
-        let mut learner = Learner::default();
+        let mut learner = Learner::new(4);
         learner.set_network(network(), Some(SETTINGS));
         (tables, learner)
     }
