@@ -419,7 +419,7 @@ mod tests {
         }
         assert_eq!(
             (learner.learned(network()), learner.counters().refused_full),
-            (5, 1)
+            (4, 2)
         );
     }
 
