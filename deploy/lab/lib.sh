@@ -20,6 +20,8 @@ PASSED=0
 FAILED=0
 declare -A CAPTURE_PID=()
 
+# shellcheck source=huge_pages.sh
+source "$LAB_HOME/huge_pages.sh"
 # shellcheck source=peers.sh
 source "$LAB_HOME/peers.sh"
 # shellcheck source=vtepd.sh
@@ -55,8 +57,9 @@ lab_begin() {
 
 # lab_end: the summary; the exit code tells whether all checks passed.
 lab_end() {
+  if ((FAILED)); then lab_show_logs; fi
   echo "$PASSED passed, $FAILED failed"
-  ((FAILED == 0))
+  if ((FAILED)); then exit 1; fi
 }
 
 # The comment block at the head of a script is its manual page.
@@ -72,6 +75,7 @@ die() {
 
 # A command that was no check has failed: the lab itself is broken.
 lab_error() {
+  lab_show_logs >&2
   echo "$(basename "$0"): line $1: '$2' failed" >&2
 }
 
@@ -79,14 +83,11 @@ lab_exit() {
   local code=$?
   trap - EXIT INT TERM ERR
   set +e
-  if ((code != 0)); then
-    lab_show_logs >&2
-  fi
   if [[ -n ${LAB_ARTIFACTS:-} ]]; then
     mkdir -p "$LAB_ARTIFACTS" && find "$LAB_DIR" \( -name '*.log' -o -name '*.pcap' -o -name '*.toml' \) \
       -exec cp -t "$LAB_ARTIFACTS" {} +
   fi
-  if [[ $LAB_KEEP == yes && $code == 0 ]]; then
+  if [[ $LAB_KEEP == yes ]]; then
     rm -f "$LAB_DIR/owner"
   else
     lab_remove
@@ -118,6 +119,7 @@ lab_remove() {
   for ns in $(lab_namespaces); do
     ip netns del "$ns"
   done
+  if [[ -e $LAB_DIR/huge_pages ]]; then huge_pages_remove "$(<"$LAB_DIR/huge_pages")"; fi
   rm -rf "${LAB_DIR:?}"
   rmdir "$LAB_RUN" 2>/dev/null || true
 }
@@ -260,6 +262,23 @@ fabric_port() {
   address "$host" up0 "$@"
 }
 
+# fabric_snoop: the fabric snoops IGMPv3 and MLDv2 as a real switch does (version 3 knows no suppressed reports, so each
+# member is seen). Intervals are short, in hundredths of a second.
+fabric_snoop() {
+  ip -n "$(netns fabric)" link set br0 type bridge mcast_snooping 1 mcast_igmp_version 3 mcast_mld_version 2 \
+    mcast_query_response_interval 50 mcast_last_member_interval 20
+  fabric_query
+}
+
+# fabric_query: the fabric asks who is in which group (a querier begins with a query).
+fabric_query() {
+  ip -n "$(netns fabric)" link set br0 type bridge mcast_querier 0
+  ip -n "$(netns fabric)" link set br0 type bridge mcast_querier 1
+}
+
+# fabric_group HOST GROUP: the fabric has seen it join.
+fabric_group() { on fabric bridge mdb show | grep -q "port $1 grp $2 "; }
+
 # endhost HOST PEER PEERDEV [ADDRESS/LEN...] [mac=MAC] [mtu=MTU] [vlan=ID]: a new host whose eth0 is cabled to
 # PEERDEV of PEER; with vlan, eth0 is a VLAN interface over the cable.
 endhost() {
@@ -316,7 +335,7 @@ capture_start() {
   shift 3
   rm -f "$LAB_DIR/$name.pcap" "$note"
   # Started in this shell (no pipeline, no function), so that $! is tcpdump itself once ip has replaced itself by it.
-  ip netns exec "$(netns "$host")" tcpdump -i "$dev" -s 0 -U --immediate-mode -Z root -w "$LAB_DIR/$name.pcap" \
+  ip netns exec "$(netns "$host")" tcpdump -i "$dev" -B 65536 -U --immediate-mode -Z root -w "$LAB_DIR/$name.pcap" \
     "$*" 2>"$note" </dev/null &
   CAPTURE_PID[$name]=$!
   wait_for 5 grep -q 'listening on' "$note" || die "tcpdump does not listen: $(<"$note")"
@@ -325,9 +344,10 @@ capture_start() {
 # capture_stop NAME: waits until tcpdump has written all that its filter let through, then ends it.
 capture_stop() {
   local name=$1 pid=${CAPTURE_PID[$1]}
-  wait_for 5 capture_is_written "$name" || true
+  wait_for 10 capture_is_written "$name" || true
   kill -INT "$pid" 2>/dev/null || true
   wait "$pid" || true
+  grep -q '^0 packets dropped by kernel' "$LAB_DIR/$name.tcpdump" || echo "  the capture $name is not complete" >&2
   unset "CAPTURE_PID[$name]"
 }
 
@@ -337,7 +357,8 @@ capture_is_written() {
   before=$(grep -c 'received by filter' "$note" || true)
   kill -USR1 "${CAPTURE_PID[$1]}"
   wait_for 1 has_more_lines "$note" 'received by filter' "$before"
-  tail -n 1 "$note" | awk '{ for (i = 2; i <= NF; i++) if ($i ~ /^packets?$/) n[++k] = $(i - 1) } END { exit n[1] < n[2] }'
+  # captured + dropped by the kernel = received
+  tail -n 1 "$note" | awk '{ for (i = 2; i <= NF; i++) if ($i ~ /^packets?$/) n[++k] = $(i - 1) } END { exit n[1] + n[3] < n[2] }'
 }
 
 has_more_lines() { (($(grep -c "$2" "$1") > $3)); }
@@ -346,8 +367,11 @@ has_more_lines() { (($(grep -c "$2" "$1") > $3)); }
 captured() {
   local name=$1
   shift
-  tcpdump -nr "$LAB_DIR/$name.pcap" "$*" 2>/dev/null | wc -l
+  tcpdump --count -r "$LAB_DIR/$name.pcap" "$*" 2>"$LAB_DIR/captured.err" | cut -d' ' -f1 || cat "$LAB_DIR/captured.err"
 }
+
+# capture_has_packets NAME: for a capture that still runs (an empty one is the file's header of 24 bytes).
+capture_has_packets() { (($(stat -c %s "$LAB_DIR/$1.pcap") > 24)); }
 
 # capture_shows NAME [FILTER...]: the same in words.
 capture_shows() {
@@ -379,19 +403,20 @@ ping_once() {
   on "$host" ping -n -q -c 1 -W 1 "$@" "$addr"
 }
 
-# iperf CLIENT SERVER ADDRESS [OPTION...]: iperf3 for two seconds; prints Mbit/s received; fails when nothing arrives.
+# iperf CLIENT SERVER ADDRESS [OPTION...]: 20 MB of TCP by iperf3, or what the options say; prints Mbit/s received; fails
+# when nothing arrives. (By size, not by time: where a capture runs along, each packet is looked at afterwards.)
 iperf() {
   local client=$1 server=$2 addr=$3 pid result
   shift 3
+  if [[ $* != *--time* ]]; then set -- --bytes 20M "$@"; fi
   ip netns exec "$(netns "$server")" iperf3 --server --one-off >/dev/null 2>&1 </dev/null &
   pid=$!
   wait_for 5 listens "$server" 5201 || return 1
-  result=$(on "$client" iperf3 --client "$addr" --time 2 --json --connect-timeout 3000 "$@") || {
-    kill "$pid" 2>/dev/null || true
-    jq -r '.error // empty' <<<"$result"
-    return 1
-  }
+  result=$(on "$client" iperf3 --client "$addr" --json --connect-timeout 3000 "$@") || true
+  kill "$pid" 2>/dev/null || true # it still waits when the client has found no way to it
   wait "$pid" || true
+  # With --json an error is part of the result, and the exit code says nothing of it.
+  jq -r '.error // empty' <<<"$result"
   jq -er '.end | (.sum_received // .sum).bits_per_second / 1e6 | floor | select(. > 0)' <<<"$result"
 }
 

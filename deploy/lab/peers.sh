@@ -42,11 +42,11 @@ ovs_vtep() {
   local host=$1 addr=$2 dir=$LAB_DIR/ovs-$1
   mkdir -p "$dir"
   ovsdb-tool create "$dir/conf.db" /usr/share/openvswitch/vswitch.ovsschema
-  ovs_env "$host" ovsdb-server "$dir/conf.db" --remote="punix:$dir/db.sock" --pidfile --detach --no-chdir \
-    --log-file="$LAB_DIR/ovsdb-$host.log" -vconsole:off
+  ovs_env "$host" ovsdb-server -vconsole:off -vfile:warn "$dir/conf.db" --remote="punix:$dir/db.sock" --pidfile --detach \
+    --no-chdir --log-file="$LAB_DIR/ovsdb-$host.log"
   ovs "$host" --no-wait init
-  ovs_env "$host" ovs-vswitchd "unix:$dir/db.sock" --pidfile --detach --no-chdir --log-file="$LAB_DIR/ovs-$host.log" \
-    -vconsole:off
+  ovs_env "$host" ovs-vswitchd -vconsole:off -vfile:warn "unix:$dir/db.sock" --pidfile --detach --no-chdir \
+    --log-file="$LAB_DIR/ovs-$host.log"
   ovs "$host" add-br br-phy -- set bridge br-phy datapath_type=netdev \
     other-config:hwaddr="\"$(mac "$host" up0)\"" -- add-port br-phy up0
   ovs "$host" add-br br-int -- set bridge br-int datapath_type=netdev

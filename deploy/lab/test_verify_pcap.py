@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from verify_pcap import Fault, Verifier, ones_sum
 
 MACS = bytes.fromhex("020000000002020000000001")
-OPTIONS = Namespace(ports=(4789,), vtep="192.0.2.11", min_ttl=64, udp6_checksum=False)
+OPTIONS = Namespace(ports=(4789,), vtep="192.0.2.11", min_ttl=64, udp_checksum="auto")
 
 
 def ipv4(source, destination, protocol, payload, flags=0x4000, ttl=64):

@@ -6,8 +6,7 @@ TCP, ICMP and ICMPv6 lengths and checksums; ARP lengths. A UDP datagram to one o
 inner frame is checked in the same way.
 
 Of the VXLAN packets sent by --vtep ADDRESS (RFC 7348) is asked more: I flag set, all reserved bits zero, UDP source
-port in 49152..65535, UDP checksum zero on IPv4 and as --udp6-checksum says on IPv6, DF set, TTL not below --min-ttl,
-no outer fragment, no minimum-size padding behind the outer packet's end other than Ethernet's.
+port in 49152..65535, UDP checksum as --udp-checksum says, DF set, TTL not below --min-ttl, no outer fragment.
 
 Prints one line per fault and a summary; the exit code is 1 when there was a fault or fewer packets than --at-least.
 """
@@ -82,7 +81,7 @@ class Verifier:
         fragment = int.from_bytes(packet[6:8], "big")
         if fragment & 0x3FFF:  # more fragments, or an offset: the layer above is not whole
             self.seen["fragments"] += 1
-            need(self.vtep is None or packet[12:16] != self.vtep, f"{where}outer fragment from the VTEP")
+            need(where != "outer " or packet[12:16] != self.vtep, "outer fragment from the VTEP")
             return
         source, destination = packet[12:16], packet[16:20]
         pseudo = source + destination + struct.pack("!BBH", 0, packet[9], total - header_len)
@@ -145,8 +144,8 @@ class Verifier:
         need(payload[0] == 0x08, f"VXLAN flags {payload[0]:#04x}, not 0x08")
         need(payload[1:4] == b"\0\0\0" and payload[7] == 0, "VXLAN reserved bits not zero")
         need(49152 <= source_port, f"VXLAN UDP source port {source_port} not in 49152..65535")
-        want_checksum = outer["ipv6"] and self.options.udp6_checksum
-        need(bool(checksum) == want_checksum, f"VXLAN UDP checksum {checksum:#06x}")
+        want = {"on": True, "off": False, "auto": outer["ipv6"]}[self.options.udp_checksum]
+        need(bool(checksum) == want, f"VXLAN UDP checksum {checksum:#06x}")
         need(outer["df"], "VXLAN outer packet without DF")
         need(outer["ttl"] >= self.options.min_ttl, f"VXLAN outer TTL {outer['ttl']}")
 
@@ -172,7 +171,7 @@ def main():
     parser.add_argument("--ports", type=lambda s: tuple(map(int, s.split(","))), default=(4789, 8472), help="VXLAN ports")
     parser.add_argument("--vtep", help="the address whose VXLAN packets are held to RFC 7348")
     parser.add_argument("--min-ttl", type=int, default=64, help="of the VTEP's outer packets")
-    parser.add_argument("--udp6-checksum", action="store_true", help="the VTEP sends a UDP checksum on IPv6")
+    parser.add_argument("--udp-checksum", choices=("auto", "on", "off"), default="auto", help="auto: only on IPv6")
     parser.add_argument("--at-least", type=int, default=1, help="VXLAN packets (from the VTEP when --vtep is given)")
     options = parser.parse_args()
 

@@ -10,6 +10,8 @@
 
 VTEPD_BIN=${VTEPD_BIN:-${CARGO_TARGET_DIR:-$REPO/target}/release}
 VTEPD_MEMORY=${VTEPD_MEMORY:-auto} # or huge, no-huge: see [dpdk] memory
+VTEPD_MEMORY_MB=256
+VTEPD_HUGE_MB=512 # for two daemons
 declare -A VTEPD_DEVICES=() DAEMON_PID=()
 
 # A veth carries more than its MTU says to AF_PACKET, but the ring's slots must hold a whole frame, and the driver wants
@@ -59,7 +61,7 @@ host = "$host"
 
 [dpdk]
 memory = "$VTEPD_MEMORY"
-memory_mb = 256
+memory_mb = $VTEPD_MEMORY_MB
 main_core = 0
 file_prefix = "vtl-$LAB_NAME-$host"
 
@@ -87,13 +89,25 @@ vtepd_start() {
   shift
   [[ -x $VTEPD_BIN/vtepd ]] || die "no $VTEPD_BIN/vtepd: build it with 'cargo build --release' (package vtepd)"
   [[ -e $LAB_DIR/$host.toml ]] || vtepd_config "$host" "$@"
+  take_huge_pages
   ip netns exec "$(netns "$host")" "$VTEPD_BIN/vtepd" --config "$LAB_DIR/$host.toml" >>"$LAB_DIR/$host.log" 2>&1 </dev/null &
   DAEMON_PID[$host]=$!
-  wait_for 20 vtepd_up_or_gone "$host" || die "vtepd on $host does not answer /healthz"
-  vtepd_healthy "$host" || die "vtepd on $host has ended: $(tail -n 3 "$LAB_DIR/$host.log")"
+  wait_for 20 vtepd_up_or_gone "$host" || true
+  vtepd_healthy "$host" || {
+    lab_show_logs >&2
+    die "vtepd on $host has not come up"
+  }
 }
 
-vtepd_healthy() { api "$1" GET /healthz; }
+# Once for a lab, as much as all its daemons want; lab_remove gives it back. Without, "auto" means no-huge.
+take_huge_pages() {
+  local added
+  if [[ $VTEPD_MEMORY == no-huge || -e $LAB_DIR/huge_pages ]]; then return; fi
+  added=$(huge_pages_add "$VTEPD_HUGE_MB") || added=0
+  echo "$added" >"$LAB_DIR/huge_pages"
+}
+
+vtepd_healthy() { api "$1" GET /healthz >/dev/null; }
 vtepd_up_or_gone() { vtepd_healthy "$1" || all_gone "${DAEMON_PID[$1]}"; }
 
 # vtepd_stop HOST: SIGTERM, then the two checks that end every system test.
@@ -129,14 +143,17 @@ api() {
   curl "${request[@]}" "http://vtepd$path"
 }
 
-# api_refuses HOST STATUS METHOD PATH BODY: the status is that, and the answer is a problem document (RFC 9457). Prints it.
+# api_refuses HOST "STATUS CODE FIELD" METHOD PATH BODY: the answer is a problem document (RFC 9457) with that status and
+# code, and points to that field (- for none). Prints the document.
 api_refuses() {
-  local host=$1 want=$2 method=$3 path=$4 body=$5 answer status
-  answer=$(curl --silent --show-error --max-time 10 --unix-socket "$LAB_DIR/$host.sock" -X "$method" \
-    -H 'content-type: application/json' --data-binary "$body" -w '\n%{http_code} %{content_type}' "http://vtepd$path")
-  status=${answer##*$'\n'}
-  echo "$answer"
-  [[ $status == "$want application/problem+json"* ]]
+  local host=$1 want=$2 answer meta body
+  answer=$(curl --silent --show-error --max-time 10 --unix-socket "$LAB_DIR/$host.sock" -X "$3" \
+    -H 'content-type: application/json' --data-binary "$5" -w '\n%{http_code} %{content_type}' "http://vtepd$4") || return
+  meta=${answer##*$'\n'}
+  body=${answer%$'\n'*}
+  echo "$body"
+  [[ $meta == *" application/problem+json"* ]] || { echo "not a problem document: $meta" && return 1; }
+  equal "$want" "${meta%% *} $(jq -r '"\(.code) \(.field // "-")"' <<<"$body")"
 }
 
 # vtepctl HOST ARGUMENT...: the client, talking to that host's daemon.
@@ -146,15 +163,32 @@ vtepctl() {
   "$VTEPD_BIN/vtepctl" --server "unix:$LAB_DIR/$host.sock" "$@"
 }
 
-# drops HOST: "reason count" per line, sorted, only those that are not zero.
+# vtepd_fill HOST <STATE: replaces the whole state by the document on standard input. 2xx means that the workers
+# forward by it, so nothing has to be waited for.
+vtepd_fill() {
+  local document
+  document=$(cat)
+  check "the state is accepted by vtepd on $1" api "$1" PUT /v1/state "$document"
+}
+
+# metric_is HOST NAME LABEL VALUE: the sum over the series of that name which have that label.
+metric_is() {
+  equal "$4" "$(api "$1" GET /metrics | awk -v name="$2{" -v label="$3" \
+    'index($0, name) == 1 && index($0, label) { sum += $NF } END { print sum + 0 }')"
+}
+
+# drops HOST: "reason count" per line, over all interfaces, sorted, only those that are not zero.
 drops() {
-  api "$1" GET /v1/drops | jq -r '.items[] | select(.packets > 0) | "\(.reason) \(.packets)"' | sort
+  api "$1" GET /v1/drops |
+    jq -r '.items | group_by(.reason)[] | "\(.[0].reason) \(map(.packets) | add)" | select(endswith(" 0") | not)' | sort
 }
 
 # dropped HOST REASON: its count.
 dropped() {
   drops "$1" | awk -v reason="$2" '$1 == reason { n = $2 } END { print n + 0 }'
 }
+
+dropped_is() { equal "$3" "$(dropped "$1" "$2")"; } # HOST REASON COUNT
 
 # drops_moved HOST BEFORE: what was added since, as "reason +n" in one line. BEFORE is an earlier output of drops.
 drops_moved() {

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Packets that a VTEP must not forward, one at a time: each is counted under its own reason and nothing else moves.
+# And odd ones that it must forward. What each case is: deploy/lab/send.py --list.
+#
+#   vm1 ── h1 vtepd ══ 192.0.2.0/24 ══ k1 (kernel, and send.py) ── vm2
+
+source "$(dirname "$0")/../lib.sh"
+lab_begin "$@"
+
+fabric_add 1600
+host_add h1 k1
+vtepd_uplink h1
+vtepd_access h1 vm1 10.0.0.1/24 mac=02:00:00:00:00:01
+fabric_port k1 192.0.2.21/24
+kernel_vtep k1 10 192.0.2.21 flood=192.0.2.11
+kernel_vm k1 10 vm2 10.0.0.2/24 mac=02:00:00:00:00:02
+
+vtepd_start h1
+vtepd_fill h1 <<'END'
+{
+  "interfaces": { "up0": { "addresses": ["192.0.2.11/24"] }, "vm1": {} },
+  "hosts": { "k1": { "vtep": "192.0.2.21" } },
+  "networks": {
+    "red": {
+      "segment": { "type": "vxlan", "vni": 10 }, "mtu": 1500, "bindings": [{ "interface": "vm1" }],
+      "hosts": ["k1"]
+    }
+  },
+  "ports": {
+    "p1": { "network": "red", "mac": "02:00:00:00:00:01", "addresses": ["10.0.0.1"], "interface": "vm1" },
+    "p2": { "network": "red", "mac": "02:00:00:00:00:02", "addresses": ["10.0.0.2"], "host": "k1" }
+  }
+}
+END
+check "vm1 → vm2" ping_ok vm1 10.0.0.2
+to=$(mac h1 up0)
+
+section "Odd, and forwarded"
+capture_start forwarded vm1 eth0 icmp
+forwarded() { wait_for 3 capture_has forwarded "$1"; }
+capture_has() { test "$(captured "$1" 'icmp[icmptype] = icmp-echo')" -ge "$2"; }
+count=0
+before=$(drops h1)
+while read -r case; do
+  count=$((count + 1))
+  on k1 "$LAB_HOME/send.py" --to "$to" "$case"
+  check "$case" forwarded $count
+done <<'END'
+good
+reserved-bits
+outer-options
+good-udp-checksum
+END
+capture_stop forwarded
+check "nothing was dropped" drops_moved_are h1 "$before" ""
+
+section "Bad, and dropped under its own reason"
+capture_start leaked vm1 eth0
+while read -r case reason; do
+  before=$(drops h1)
+  on k1 "$LAB_HOME/send.py" --to "$to" "$case"
+  check "$case: $reason" wait_for 2 drops_moved_are h1 "$before" "$reason +1"
+done <<'END'
+unknown-vni            unknown-vni
+unknown-vtep           unknown-vtep
+own-address            own-packet
+multicast-source       outer-source
+other-destination      outer-destination
+other-mac              other-mac
+wrong-port             udp-port
+other-protocol         underlay-protocol
+no-i-flag              vxlan-flags
+outer-fragment         outer-fragment
+outer-checksum         outer-checksum
+outer-length           outer-malformed
+outer-version          outer-malformed
+udp-length             udp-malformed
+udp-checksum           udp-checksum
+no-vxlan-header        udp-malformed
+inner-truncated        inner-truncated
+inner-vlan             unexpected-vlan-tag
+inner-source-group     invalid-source-mac
+split-horizon          split-horizon
+loop                   loop
+congestion-on-not-ect  ecn-ce-on-not-ect
+bridge-group           reserved-group
+END
+capture_stop leaked
+check "vm1 has seen none of them" equal 0 "$(captured leaked)"
+check "and good packets still pass" ping_ok vm1 10.0.0.2
+
+section "The same names everywhere"
+check "the metrics have unknown-vni 1" metric_is h1 vtepd_drops_total 'reason="unknown-vni"' 1
+
+section "The end"
+vtepd_stop h1
+lab_end
