@@ -6,8 +6,15 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-/// The oldest LTS line that is tested; 20.11 names the offload and queue-mode constants differently.
+/// The oldest LTS line that is tested; 20.11 names the offload and queue-mode constants
+/// differently.
 const OLDEST_DPDK: &str = "22.11";
+
+const MISSING: [&str; 3] = [
+    "dpdk-ffi needs DPDK 22.11 or newer, and pkg-config to find it",
+    "Debian, Ubuntu: apt-get install libdpdk-dev libclang-dev pkg-config gcc",
+    "a DPDK built from source: set PKG_CONFIG_PATH to the folder of its libdpdk.pc",
+];
 
 /// Everything of DPDK that this crate calls. `shim_` are ours, from `csrc/shim.h`.
 const FUNCTIONS: &str = "shim_.*|rte_eal_(init|cleanup|get_runtime_dir)|rte_version|rte_strerror\
@@ -35,11 +42,11 @@ fn main() {
         .atleast_version(OLDEST_DPDK)
         .probe("libdpdk")
         .unwrap_or_else(|error| {
-            panic!(
-                "dpdk-ffi needs DPDK {OLDEST_DPDK} or newer, found through pkg-config.\n\
-                 On Debian and Ubuntu: apt-get install libdpdk-dev libclang-dev pkg-config gcc\n\
-                 For a DPDK built from source set PKG_CONFIG_PATH to the folder of libdpdk.pc.\n\n{error}"
-            )
+            for line in MISSING {
+                println!("cargo::error={line}");
+            }
+            eprintln!("{error}");
+            std::process::exit(1)
         });
     println!("cargo::metadata=version={}", dpdk.version);
 

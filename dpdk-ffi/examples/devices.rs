@@ -7,7 +7,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let eal = Eal::start(EalConfig {
         memory: Memory::NoHuge { mb: 128 },
         file_prefix: "dpdk-ffi-devices".into(),
-        log_level: LogLevel::Critical,
+        log_level: LogLevel::Error,
+        // What a driver says of an error is in the error.
+        log_hook: Some(|_, _| ()),
         telemetry: false,
         ..EalConfig::default()
     })?;

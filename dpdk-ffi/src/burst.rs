@@ -6,7 +6,8 @@ use crate::{Mbuf, sys};
 
 /// Up to [`CAPACITY`](Burst::CAPACITY) frames, owned, in order. Dropping it is one bulk free.
 pub struct Burst {
-    /// The first `len` are initialised. `Mbuf` is one pointer, so this is the array that DPDK takes.
+    /// The first `len` are initialised. `Mbuf` is one pointer, so this is the array that DPDK
+    /// takes.
     mbufs: [MaybeUninit<Mbuf>; Burst::CAPACITY],
     len: usize,
 }
@@ -72,17 +73,19 @@ impl Burst {
     /// Takes the frame at `index`; the last one moves into its place.
     #[inline]
     pub fn swap_remove(&mut self, index: usize) -> Option<Mbuf> {
-        let len = self.len;
-        self.as_mut_slice()
-            .get_mut(..len)?
-            .swap(index.min(len.checked_sub(1)?), len - 1);
-        if index < len { self.pop() } else { None }
+        let last = self.len.checked_sub(1)?;
+        if index > last {
+            return None;
+        }
+        self.as_mut_slice().swap(index, last);
+        self.pop()
     }
 
     /// The frames.
     #[inline]
     pub fn as_slice(&self) -> &[Mbuf] {
-        // SAFETY: the first `len` are initialised, and `MaybeUninit<Mbuf>` has the layout of `Mbuf`.
+        // SAFETY: the first `len` are initialised, and `MaybeUninit<Mbuf>` has the layout of
+        // `Mbuf`.
         unsafe { std::slice::from_raw_parts(self.mbufs.as_ptr().cast(), self.len) }
     }
 

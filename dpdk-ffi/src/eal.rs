@@ -3,9 +3,9 @@
 //! DPDK is global to a process and can be started once. [`Eal`] and everything made from it share
 //! one reference count: DPDK ends when the last of them is dropped, whatever the order.
 //!
-//! `rte_eal_init` pins the thread that calls it to the main core for good, so it runs on a thread of
-//! its own that ends afterwards: the caller's affinity stays what it was, and *no* thread of the process
-//! counts as one of DPDK's cores until it asks for that by [`Eal::register_worker`].
+//! `rte_eal_init` pins the thread that calls it to the main core for good, so it runs on a thread
+//! of its own that ends afterwards: the caller's affinity stays what it was, and *no* thread of the
+//! process counts as one of DPDK's cores until it asks for that by [`Eal::register_worker`].
 
 use std::{
     collections::BTreeSet,
@@ -50,8 +50,8 @@ pub struct EalConfig {
     pub devices: Vec<String>,
     /// Virtual devices made at start. Prefer [`Eal::attach`], whose error names the device.
     pub vdevs: Vec<String>,
-    /// The core for DPDK's own threads (interrupts, telemetry), which mostly sleep. Without one they
-    /// float over the cores of the thread that calls [`Eal::start`].
+    /// The core for DPDK's own threads (interrupts, telemetry), which mostly sleep. Without one
+    /// they float over the cores of the thread that calls [`Eal::start`].
     pub main_core: Option<u32>,
     /// Tells the runtime folders (telemetry socket) of several processes apart.
     pub file_prefix: String,
@@ -182,8 +182,8 @@ impl Eal {
         unsafe { owned_string(sys::rte_version()) }
     }
 
-    /// Makes a device and returns its port: a PCI address (`0000:3b:00.0`), or a virtual device with
-    /// its arguments (`net_tap0,iface=dtap0`). Of a device with several ports, the first;
+    /// Makes a device and returns its port: a PCI address (`0000:3b:00.0`), or a virtual device
+    /// with its arguments (`net_tap0,iface=dtap0`). Of a device with several ports, the first;
     /// [`ports`](Self::ports) has them all. A device that is there already is an error.
     pub fn attach(&self, devargs: &str) -> Result<PortId, EalError> {
         let text = c_string(devargs).map_err(EalError::Text)?;
@@ -255,8 +255,8 @@ impl Eal {
     }
 
     /// Makes the calling thread one of DPDK's logical cores until the result is dropped, so that it
-    /// has caches of its own in front of the pools. Without it everything works, but each mbuf comes from and
-    /// goes to the pool's shared ring.
+    /// has caches of its own in front of the pools. Without it everything works, but each mbuf
+    /// comes from and goes to the pool's shared ring.
     ///
     /// Pin the thread first: DPDK notes its NUMA node here.
     pub fn register_worker(&self) -> Result<crate::WorkerThread, EalError> {
@@ -270,7 +270,8 @@ pub(crate) struct Running {
     telemetry: bool,
 }
 
-/// What must be known of the whole process. Its lock also serialises hot-plug and DPDK's table of ports.
+/// What must be known of the whole process. Its lock also serialises hot-plug and DPDK's table of
+/// ports.
 #[derive(Default)]
 pub(crate) struct Registry {
     pub(crate) open_ports: BTreeSet<u16>,
@@ -296,8 +297,9 @@ impl Drop for Running {
     /// as it is until the process exits.
     ///
     /// The count cannot lie here. No port, queue, ring or pool handle is left, so no mbuf can be
-    /// made any more. No registered thread is left, so none uses a pool cache: what is still out comes back by the
-    /// pool's ring, which counts it only when the freeing thread is done with the pool.
+    /// made any more. No registered thread is left, so none uses a pool cache: what is still out
+    /// comes back by the pool's ring, which counts it only when the freeing thread is done with the
+    /// pool.
     fn drop(&mut self) {
         let registry = self
             .registry
@@ -358,8 +360,8 @@ fn runtime_dir() -> PathBuf {
     PathBuf::from(unsafe { owned_string(sys::rte_eal_get_runtime_dir()) })
 }
 
-/// Has the runtime folder, which DPDK leaves behind, removed when the process exits: that is when DPDK
-/// removes its telemetry socket from it, and before that if this is called before it starts.
+/// Has the runtime folder, which DPDK leaves behind, removed when the process exits: that is when
+/// DPDK removes its telemetry socket from it, and before that if this is called before it starts.
 fn remove_runtime_dir_at_exit() {
     extern "C" fn remove() {
         // Not empty when another process has the same prefix; then it stays.

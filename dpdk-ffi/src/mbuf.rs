@@ -1,12 +1,13 @@
 //! A frame, owned.
 //!
-//! An [`Mbuf`] is one pointer to a chain of one or more segments. It is not `Clone`, and dropping it gives
-//! every segment back to its pool. Frames that share bytes are made by [`Mbuf::replicate`]; as long as
-//! they share, nobody may write the shared bytes, and the methods that would return `None`.
+//! An [`Mbuf`] is one pointer to a chain of one or more segments. It is not `Clone`, and dropping
+//! it gives every segment back to its pool. Frames that share bytes are made by
+//! [`Mbuf::replicate`]; as long as they share, nobody may write the shared bytes, and the methods
+//! that would return `None`.
 //!
 //! Most of the methods read or write fields of the struct and compile to a few instructions; those
-//! that call DPDK ([`copy`](Mbuf::copy), [`replicate`](Mbuf::replicate), [`linearize`](Mbuf::linearize), and
-//! whatever frees a segment) are for the rarer frames.
+//! that call DPDK ([`copy`](Mbuf::copy), [`replicate`](Mbuf::replicate),
+//! [`linearize`](Mbuf::linearize), and whatever frees a segment) are for the rarer frames.
 
 use std::{cell::Cell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 
@@ -164,8 +165,9 @@ impl Mbuf {
         Some(unsafe { head.bytes_mut(0, count) })
     }
 
-    /// Puts `count` bytes behind the last segment and returns them, their content being whatever was
-    /// there. `None` when there is too little tailroom, or while another frame shares that segment.
+    /// Puts `count` bytes behind the last segment and returns them, their content being whatever
+    /// was there. `None` when there is too little tailroom, or while another frame shares that
+    /// segment.
     #[inline]
     pub fn append(&mut self, count: usize) -> Option<&mut [u8]> {
         let (head, last) = (self.head(), self.last());
@@ -239,14 +241,16 @@ impl Mbuf {
         head.set_nb_segs(kept);
         if let Some(rest) = NonNull::new(segment.next_ptr()) {
             segment.set_next_ptr(std::ptr::null_mut());
-            // SAFETY: the rest of our chain, cut off above. Freeing goes by `next`, not by `nb_segs`.
+            // SAFETY: the rest of our chain, cut off above. Freeing goes by `next`, not by
+            // `nb_segs`.
             unsafe { sys::shim_pktmbuf_free(rest.as_ptr()) };
         }
         true
     }
 
-    /// Makes it one segment, by copying into the first one's tailroom. False, and nothing done, when
-    /// that is too small or another frame shares it; then [`copy`](Self::copy) into a pool with larger buffers.
+    /// Makes it one segment, by copying into the first one's tailroom. False, and nothing done,
+    /// when that is too small or another frame shares it; then [`copy`](Self::copy) into a pool
+    /// with larger buffers.
     pub fn linearize(&mut self) -> bool {
         let head = self.head();
         if head.nb_segs() == 1 {
@@ -260,9 +264,9 @@ impl Mbuf {
         unsafe { sys::__rte_pktmbuf_linearize(head.as_ptr()) == 0 }
     }
 
-    /// Moves bytes forward until the first segment holds at least `length` of them, or the whole frame
-    /// when it is shorter, so that headers can be read in place. False, and nothing done, when the
-    /// first segment has too little tailroom or another frame shares it.
+    /// Moves bytes forward until the first segment holds at least `length` of them, or the whole
+    /// frame when it is shorter, so that headers can be read in place. False, and nothing done,
+    /// when the first segment has too little tailroom or another frame shares it.
     #[inline]
     pub fn pull_up(&mut self, length: usize) -> bool {
         let head = self.head();
@@ -277,7 +281,8 @@ impl Mbuf {
         }
     }
 
-    /// Moves `missing` bytes from the following segments behind the first one's; there must be room.
+    /// Moves `missing` bytes from the following segments behind the first one's; there must be
+    /// room.
     fn take_from_next(&mut self, mut missing: usize) -> bool {
         let head = self.head();
         while missing > 0 {
@@ -288,8 +293,8 @@ impl Mbuf {
             let data = unsafe { next.data() };
             let count = missing.min(data.len());
             let before = head.data_len();
-            // SAFETY: borrowed uniquely from `self`, exclusive, and within the tailroom; `data` lies in
-            // another buffer, since this one is referred to by `head` alone.
+            // SAFETY: borrowed uniquely from `self`, exclusive, and within the tailroom; `data`
+            // lies in another buffer, since this one is referred to by `head` alone.
             let room = unsafe { head.bytes_mut(usize::from(before), count) };
             room.copy_from_slice(&data[..count]);
             head.set_data_len(before + count as u16);
@@ -308,12 +313,12 @@ impl Mbuf {
     }
 
     /// The same frame again for another destination: the first `private` bytes are copied, into a
-    /// fresh first segment with full [`HEADROOM`](crate::HEADROOM) that can be written and prepended to; the rest is
-    /// shared with this frame by reference, however long it is. `None` when `pool` is exhausted, or
-    /// `private` does not fit an mbuf of it.
+    /// fresh first segment with full [`HEADROOM`](crate::HEADROOM) that can be written and
+    /// prepended to; the rest is shared with this frame by reference, however long it is. `None`
+    /// when `pool` is exhausted, or `private` does not fit an mbuf of it.
     ///
-    /// This frame's bytes cannot be written either until its replicas are gone (transmitted *and* freed
-    /// by the driver), so to flood to N destinations make N replicas and drop the original.
+    /// This frame's bytes cannot be written either until its replicas are gone (transmitted *and*
+    /// freed by the driver), so to flood to N destinations make N replicas and drop the original.
     pub fn replicate(&self, pool: &Pool, private: usize) -> Option<Mbuf> {
         let private = private.min(self.frame_len());
         let mut frame = pool.alloc()?;
@@ -331,8 +336,8 @@ impl Mbuf {
 
     /// An indirect mbuf for each segment.
     fn share(&self, pool: &Pool) -> Option<Mbuf> {
-        // SAFETY: we own the chain and are on its only thread; DPDK only reads it, and adds to the counts
-        // of its buffers. The clone is a chain of its own, whose mbufs are from a live pool.
+        // SAFETY: we own the chain and are on its only thread; DPDK only reads it, and adds to the
+        // counts of its buffers. The clone is a chain of its own, whose mbufs are from a live pool.
         unsafe {
             let clone = sys::rte_pktmbuf_clone(self.head.as_ptr(), pool.as_ptr());
             NonNull::new(clone).map(|clone| Self::from_raw(clone))
@@ -357,7 +362,8 @@ impl Mbuf {
             // `rte_pktmbuf_copy` takes an offset at the end of the frame for an error.
             return self.replicate(pool, 0);
         }
-        // SAFETY: DPDK only reads the chain we own; the copy is a chain of its own from a live pool.
+        // SAFETY: DPDK only reads the chain we own; the copy is a chain of its own from a live
+        // pool.
         unsafe {
             let copy = sys::rte_pktmbuf_copy(self.head.as_ptr(), pool.as_ptr(), 0, u32::MAX);
             NonNull::new(copy).map(|copy| Self::from_raw(copy))
@@ -371,8 +377,8 @@ impl Mbuf {
         (port != u16::MAX).then_some(PortId(port))
     }
 
-    /// Asks for the cache line of the first header, ahead of its use. It reads the mbuf itself, which
-    /// the driver has just written.
+    /// Asks for the cache line of the first header, ahead of its use. It reads the mbuf itself,
+    /// which the driver has just written.
     #[inline]
     pub fn prefetch(&self) {
         let data = self.head().data_ptr();
@@ -385,7 +391,11 @@ impl Mbuf {
         #[cfg(target_arch = "aarch64")]
         // SAFETY: a prefetch cannot fault, wherever it points.
         unsafe {
-            core::arch::asm!("prfm pldl1keep, [{0}]", in(reg) data, options(nostack, preserves_flags, readonly));
+            core::arch::asm!(
+                "prfm pldl1keep, [{0}]",
+                in(reg) data,
+                options(nostack, preserves_flags, readonly)
+            );
         }
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let _ = data;

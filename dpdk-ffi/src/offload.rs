@@ -11,8 +11,9 @@ pub enum RxChecksum {
     Good,
     /// It is wrong.
     Bad,
-    /// It is not filled in, but the data is known to be intact: the sender is on the same machine and
-    /// left it to a device (virtio, vhost). It must be filled in before the frame leaves by a wire.
+    /// It is not filled in, but the data is known to be intact: the sender is on the same machine
+    /// and left it to a device (virtio, vhost). It must be filled in before the frame leaves by a
+    /// wire.
     Absent,
 }
 
@@ -110,8 +111,8 @@ impl Mbuf {
     }
 
     /// Asks the transmitting device to fill in checksums. Only for a port whose
-    /// [`Offloads::tx_checksum`](crate::Offloads) is on; others send the frame as it is. False, and nothing
-    /// done, when a length is out of range.
+    /// [`Offloads::tx_checksum`](crate::Offloads) is on; others send the frame as it is. False, and
+    /// nothing done, when a length is out of range.
     #[inline]
     pub fn set_tx_checksum(&mut self, request: TxChecksum) -> bool {
         let TxChecksum {

@@ -39,9 +39,10 @@ impl Default for PoolConfig {
 
 /// A pool of mbufs. A clone is another handle to the same pool.
 ///
-/// Its memory is kept until DPDK ends, also when the last handle is dropped: an [`Mbuf`] carries no count
-/// of its own (that would be a shared cache line written per packet), so it cannot be known cheaply
-/// that no thread and no device is about to give one back. Make pools at start, one for each NUMA node.
+/// Its memory is kept until DPDK ends, also when the last handle is dropped: an [`Mbuf`] carries no
+/// count of its own (that would be a shared cache line written per packet), so it cannot be known
+/// cheaply that no thread and no device is about to give one back. Make pools at start, one for
+/// each NUMA node.
 #[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
@@ -52,8 +53,8 @@ struct Inner {
     _eal: Arc<Running>,
 }
 
-// SAFETY: a mempool of the default kind ("ring_mp_mc") may be used by any number of threads at once;
-// caches are per thread.
+// SAFETY: a mempool of the default kind ("ring_mp_mc") may be used by any number of threads at
+// once; caches are per thread.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}

@@ -1,12 +1,33 @@
 //! An Ethernet port: opened, started, stopped, closed.
 //!
-//! A [`Port`] is the control side, for one or more control threads. The packets go through its queues, each
-//! taken once at a time by [`take_rx_queue`](Port::take_rx_queue) and
-//! [`take_tx_queue`](Port::take_tx_queue) and used by one thread. A queue keeps the port open: it is stopped and closed,
-//! and its device removed, when the port *and* its queues are dropped, in any order and on any thread.
+//! A [`Port`] is the control side, for one or more control threads. The packets go through its
+//! queues, each taken once at a time by [`take_rx_queue`](Port::take_rx_queue) and
+//! [`take_tx_queue`](Port::take_tx_queue) and used by one thread. A queue keeps the port open: it
+//! is stopped and closed, and its device removed, when the port *and* its queues are dropped, in
+//! any order and on any thread.
 //!
-//! What the virtual devices of DPDK 22.11 can do, as they report it and as the tests saw it: see
-//! [`PortInfo`].
+//! What the virtual devices can do, as DPDK 22.11 reports it and as it was seen on Linux 6.18:
+//!
+//! | device | queues | several segments | rights | longest frame |
+//! |---|---|---|---|---|
+//! | `net_null` | 1024 | joined first | none | any |
+//! | `net_ring` | 16 | passed on | none | any |
+//! | `net_pcap`, a file | 1 for each file | joined first; taken from 25.11 on | none | any |
+//! | `net_pcap`, an interface | 1 | as above | `CAP_NET_RAW` | the interface's |
+//! | `net_memif` | 255 | yes | none | an mbuf, or several |
+//! | `net_vhost` | `queues=` | yes | none | that of the guest |
+//! | `net_tap` | 16 | yes | `CAP_NET_ADMIN`, `/dev/net/tun` | MTU + 22 |
+//! | `net_af_packet` | `qpairs=` | yes, copied | `CAP_NET_RAW`, and `CAP_NET_ADMIN` for the MTU | `framesz` - 66 |
+//!
+//! * `net_tap` takes an MTU of at most 1504; from 24.11 on it takes any. A longer frame is not
+//!   sent, and neither are those behind it in the burst; a received one that does not fit an mbuf
+//!   is dropped.
+//! * `net_af_packet` says 1500 whatever the interface's MTU is and refuses more; the interface
+//!   decides what passes ([`PortInfo::if_index`]). **A received frame longer than `framesz` - 66
+//!   (1982 with the default of 2048) comes cut off, without a sign of it**; one to be sent counts
+//!   as sent and as an error. `framesz` - 32 must fit an mbuf. A sender on the same machine needs
+//!   its checksum and segmentation offloads off (`ethtool -K`), or such frames come.
+//! * `net_af_packet` puts an 802.1Q tag that the kernel took off back into the data.
 
 use std::{
     ptr,
@@ -32,12 +53,17 @@ pub struct PortConfig {
     pub rx_desc: u16,
     /// Descriptors in each transmit queue, rounded to what the device takes.
     pub tx_desc: u16,
-    /// Longest IP packet in bytes (frame without Ethernet header and FCS); the device's own, unless set.
+    /// Longest IP packet in bytes (frame without Ethernet header and FCS); the device's own, unless
+    /// set.
     pub mtu: Option<u16>,
     /// Spread flows over the receive queues, and have the hash in the mbufs.
     pub rss: bool,
+    /// Send frames of several segments as they are, where the device can. Without it they are
+    /// joined by copying, and some drivers use a simpler and faster way to transmit.
+    pub tx_segments: bool,
     /// Have the device verify checksums on receipt and fill them in on request
-    /// ([`Mbuf::set_tx_checksum`](crate::Mbuf::set_tx_checksum)). `net_tap` does that in software, at a cost.
+    /// ([`Mbuf::set_tx_checksum`](crate::Mbuf::set_tx_checksum)). `net_tap` does that in software,
+    /// at a cost.
     pub checksums: bool,
     /// Receive frames to any MAC address, as a bridge must.
     pub promiscuous: bool,
@@ -54,6 +80,7 @@ impl Default for PortConfig {
             tx_desc: 1024,
             mtu: None,
             rss: true,
+            tx_segments: true,
             checksums: false,
             promiscuous: false,
             all_multicast: false,
@@ -65,7 +92,8 @@ impl Default for PortConfig {
 pub struct Port(pub(crate) Arc<OpenPort>);
 
 impl Port {
-    /// Opens a port with its queues set up and its receive buffers from `pool`; it is not started yet.
+    /// Opens a port with its queues set up and its receive buffers from `pool`; it is not started
+    /// yet.
     pub fn open(eal: &Eal, id: PortId, config: PortConfig, pool: &Pool) -> Result<Self, PortError> {
         // Held to the end: two may not open the same port, nor may it be detached meanwhile.
         let mut registry = eal.0.registry();
@@ -108,7 +136,8 @@ impl Port {
     pub fn start(&self) -> Result<(), PortError> {
         let mut control = self.0.control();
         if !control.started {
-            // SAFETY: the port is open and configured, and control calls are serialised by the lock.
+            // SAFETY: the port is open and configured, and control calls are serialised by the
+            // lock.
             let call = || unsafe { sys::rte_eth_dev_start(self.0.id.0) };
             self.0.driver("start it", call)?;
             control.started = true;

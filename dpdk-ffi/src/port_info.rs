@@ -176,7 +176,10 @@ fn choose_offloads(
 ) -> Capabilities {
     let (rx, tx) = (device.rx_offload_capa, device.tx_offload_capa);
     let mut rx_offloads = 0;
-    let mut tx_offloads = tx & sys::SHIM_TX_OFFLOAD_MULTI_SEGS;
+    let mut tx_offloads = 0;
+    if config.tx_segments {
+        tx_offloads |= tx & sys::SHIM_TX_OFFLOAD_MULTI_SEGS;
+    }
     let mut rss_fields = 0;
     if config.rss {
         rss_fields = device.flow_type_rss_offloads
@@ -211,8 +214,8 @@ fn choose_offloads(
     }
 }
 
-/// Bytes of a frame that are not MTU: Ethernet header and FCS. What ethdev reckons with, unless a driver
-/// states a longest frame and a greatest MTU that say otherwise.
+/// Bytes of a frame that are not MTU: Ethernet header and FCS. What ethdev reckons with, unless a
+/// driver states a longest frame and a greatest MTU that say otherwise.
 const FRAME_OVERHEAD: u32 = 14 + 4;
 
 /// Drivers that say nothing of their MTU are held to their longest frame by ethdev.

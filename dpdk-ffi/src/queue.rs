@@ -1,7 +1,7 @@
 //! Receive and transmit queues: the only way packets come in and go out.
 //!
-//! A queue belongs to one thread at a time: it is not `Clone`, and polling takes `&mut`. It may be sent to
-//! the thread that will use it.
+//! A queue belongs to one thread at a time: it is not `Clone`, and polling takes `&mut`. It may be
+//! sent to the thread that will use it.
 
 use std::sync::Arc;
 
@@ -33,7 +33,8 @@ impl RxQueue {
     }
 
     /// Appends received frames to `burst`, as many as there are and it has room for, and returns
-    /// how many. Best with an empty burst: vector drivers return nothing when asked for fewer than 4 to 32.
+    /// how many. Best with an empty burst: vector drivers return nothing when asked for fewer than
+    /// 4 to 32.
     #[inline]
     pub fn receive(&mut self, burst: &mut Burst) -> usize {
         let room = burst.room() as u16;
@@ -91,8 +92,10 @@ impl TxQueue {
     /// Gives frames from the front of `burst` to the device, as many as it has room for, and
     /// returns how many; the rest stays.
     ///
-    /// Frames of several segments that the device cannot take so, and that cannot be made one segment
-    /// ([`Mbuf::linearize`](crate::Mbuf::linearize)), are freed and counted in [`unsendable`](Self::unsendable).
+    /// Do not wait for the rest to go: some drivers stop for good at a frame they cannot send, such
+    /// as one longer than the MTU. Frames of several segments that the device cannot take so, and
+    /// that cannot be made one segment ([`Mbuf::linearize`](crate::Mbuf::linearize)), are freed and
+    /// counted in [`unsendable`](Self::unsendable).
     #[inline]
     pub fn transmit(&mut self, burst: &mut Burst) -> usize {
         if !self.segments {

@@ -9,8 +9,8 @@ use crate::{
     sys,
 };
 
-/// Makes a ring that holds exactly `size` frames. The name is unique among the rings that are alive.
-/// What is inside when both ends are gone is freed.
+/// Makes a ring that holds exactly `size` frames. The name is unique among the rings that are
+/// alive. What is inside when both ends are gone is freed.
 pub fn ring(eal: &Eal, name: &str, size: u32) -> Result<(RingProducer, RingConsumer), RingError> {
     let c_name = c_string(name).map_err(RingError::Name)?;
     // SAFETY: a NUL-terminated name, copied by DPDK; EAL runs, as `eal` proves.
@@ -41,8 +41,8 @@ struct Ring {
     _eal: Arc<Running>,
 }
 
-// SAFETY: one thread may enqueue while one dequeues; `&mut` of the only producer and the only consumer
-// keeps it to that.
+// SAFETY: one thread may enqueue while one dequeues; `&mut` of the only producer and the only
+// consumer keeps it to that.
 unsafe impl Send for Ring {}
 // SAFETY: as above.
 unsafe impl Sync for Ring {}

@@ -1,8 +1,8 @@
 //! One `struct rte_mbuf` by its fields: a frame is a chain of these.
 //!
-//! Only raw reads and writes of single fields here, never a Rust reference to the struct: `refcnt` is
-//! changed by other threads while a clone of the buffer is alive, and a reference would
-//! promise that nothing of the struct is.
+//! Only raw reads and writes of single fields here, never a Rust reference to the struct: `refcnt`
+//! is changed by other threads while a clone of the buffer is alive, and a reference would promise
+//! that nothing of the struct is.
 
 use std::{
     ptr::NonNull,
@@ -23,7 +23,8 @@ macro_rules! fields {
         $(#[$doc])*
         #[inline]
         pub(crate) fn $get(self) -> $type {
-            // SAFETY: see `new`: the struct is alive, and but for its owner no one writes this field.
+            // SAFETY: see `new`: the struct is alive, and but for its owner no one writes this
+            // field.
             unsafe { self.field::<$type>(sys::$offset).read() }
         }
 
@@ -38,9 +39,9 @@ macro_rules! fields {
 
 impl Segment {
     /// # Safety
-    /// `mbuf` is a segment of a chain that the caller owns, and this value is not used after it
-    /// was freed or given away. Owning a segment means that no one else touches its struct, with the exception
-    /// of `refcnt` (and of the buffer, see [`exclusive`](Self::exclusive)).
+    /// `mbuf` is a segment of a chain that the caller owns, and this value is not used after it was
+    /// freed or given away. Owning a segment means that no one else touches its struct, with the
+    /// exception of `refcnt` (and of the buffer, see [`exclusive`](Self::exclusive)).
     #[inline]
     pub(crate) unsafe fn new(mbuf: NonNull<sys::rte_mbuf>) -> Self {
         Self(mbuf)
@@ -52,7 +53,8 @@ impl Segment {
     }
 
     /// # Safety
-    /// `offset` is where `struct rte_mbuf` has a field of type `T`; `csrc/shim.c` asserts the widths.
+    /// `offset` is where `struct rte_mbuf` has a field of type `T`; `csrc/shim.c` asserts the
+    /// widths.
     #[inline]
     unsafe fn field<T>(self, offset: usize) -> *mut T {
         // SAFETY: within the struct, by contract.
@@ -115,11 +117,12 @@ impl Segment {
     /// Whether no other mbuf refers to the buffer, so that its bytes, head and tail room may be
     /// written.
     ///
-    /// A buffer is reached by the mbuf it belongs to and by the indirect mbufs attached to it, which count
-    /// in that mbuf's `refcnt`; an external buffer, by the mbufs that count in its `shinfo`. So *one* in the
-    /// count of a buffer that is not another mbuf's means: us. It cannot rise meanwhile, since only a
-    /// holder can attach a further mbuf, and `Mbuf` is not `Sync`. `Acquire` pairs with the release of the
-    /// decrement in DPDK: what others read is read before we write.
+    /// A buffer is reached by the mbuf it belongs to and by the indirect mbufs attached to it,
+    /// which count in that mbuf's `refcnt`; an external buffer, by the mbufs that count in its
+    /// `shinfo`. So *one* in the count of a buffer that is not another mbuf's means: us. It cannot
+    /// rise meanwhile, since only a holder can attach a further mbuf, and `Mbuf` is not `Sync`.
+    /// `Acquire` pairs with the release of the decrement in DPDK: what others read is read before
+    /// we write.
     ///
     /// An indirect segment is never writable, not even as the last holder: its count is in a
     /// struct that is only found through the layout of someone else's pool.
@@ -139,8 +142,8 @@ impl Segment {
 
     #[cold]
     fn external_exclusive(self) -> bool {
-        // SAFETY: an mbuf with the external flag has a `shinfo`, alive as long as the mbuf is attached,
-        // and its count is changed by atomic operations only.
+        // SAFETY: an mbuf with the external flag has a `shinfo`, alive as long as the mbuf is
+        // attached, and its count is changed by atomic operations only.
         let shared = unsafe {
             let shinfo = self.field::<*mut u8>(sys::SHIM_MBUF_SHINFO).read();
             &*shinfo.add(sys::SHIM_SHINFO_REFCNT).cast::<AtomicU16>()
@@ -154,8 +157,9 @@ impl Segment {
     /// The caller holds a shared reference to the chain for `'a`.
     #[inline]
     pub(crate) unsafe fn data<'a>(self) -> &'a [u8] {
-        // SAFETY: the bytes are in the buffer and initialised (its memory came zeroed from the kernel).
-        // Nobody writes them: with an exclusive buffer only through the chain's owner, otherwise not at all.
+        // SAFETY: the bytes are in the buffer and initialised (its memory came zeroed from the
+        // kernel). Nobody writes them: with an exclusive buffer only through the chain's owner,
+        // otherwise not at all.
         unsafe { std::slice::from_raw_parts(self.data_ptr(), usize::from(self.data_len())) }
     }
 

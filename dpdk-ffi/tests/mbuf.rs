@@ -10,7 +10,8 @@ fn numbers(count: usize) -> Vec<u8> {
     (0..count).map(|at| (at % 251) as u8).collect()
 }
 
-/// A frame of several segments that shares nothing: 64 bytes in each, since the pool has no more room.
+/// A frame of several segments that shares nothing: 64 bytes in each, since the pool has no more
+/// room.
 fn chained(name: &str, content: &[u8]) -> (Pool, Mbuf) {
     let config = PoolConfig {
         mbufs: 255,
@@ -383,7 +384,11 @@ fn pools() -> &'static (Pool, Pool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Whatever is done to a frame, it reads like the same done to a `Vec<u8>`; frames that share
     /// bytes with it keep theirs; and every mbuf comes back.

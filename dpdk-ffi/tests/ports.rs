@@ -158,11 +158,15 @@ fn ring_returns_frames_in_order_and_frees_what_is_left_in_it() {
 }
 
 #[test]
-fn frames_of_several_segments_are_made_one_where_the_device_takes_no_others() {
+fn frames_of_several_segments_are_made_one_where_they_cannot_be_sent() {
     let pool = pool("joined");
     let output = File::new("ports_joined.pcap");
     let devargs = format!("net_pcap2,tx_pcap={output}");
-    let port = open(&devargs, PortConfig::default(), &pool);
+    let config = PortConfig {
+        tx_segments: false,
+        ..PortConfig::default()
+    };
+    let port = open(&devargs, config, &pool);
     assert!(!port.info().offloads.tx_segments);
     port.start().expect("it starts");
     let mut tx = port.take_tx_queue(0).expect("queue 0");

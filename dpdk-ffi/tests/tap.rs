@@ -41,6 +41,8 @@ fn tap_passes_frames_both_ways() {
     if let Some(more) = port.info().mtu.end().checked_add(1) {
         assert!(matches!(port.set_mtu(more), Err(PortError::Mtu { .. })));
     }
+    port.set_mac([2, 0, 0, 0, 0, 9]).expect("it takes it");
+    assert_eq!(port.mac().expect("read"), [2, 0, 0, 0, 0, 9]);
     let mut tx = port.take_tx_queue(0).expect("queue 0");
 
     let wire = Wire::open("ffitap0");

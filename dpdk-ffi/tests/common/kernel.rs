@@ -2,7 +2,7 @@
 //! raw sockets.
 
 use std::{
-    io,
+    io::{self, Write},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     process::Command,
     time::{Duration, Instant},
@@ -10,8 +10,8 @@ use std::{
 
 use super::is_ours;
 
-/// Moves the calling thread, and the threads it will start, into a fresh network namespace, gone with the
-/// last of them. False, having said so, when this needs rights that are missing.
+/// Moves the calling thread, and the threads it will start, into a fresh network namespace, gone
+/// with the last of them. False, having said so, when this needs rights that are missing.
 pub fn enter_namespace() -> bool {
     // SAFETY: changes this thread's namespace only; its thread is the test's.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
@@ -19,7 +19,9 @@ pub fn enter_namespace() -> bool {
     }
     let error = io::Error::last_os_error();
     assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
-    eprintln!("SKIPPED: a network namespace needs CAP_SYS_ADMIN: run this test as root");
+    // Not `eprintln!`, which the test harness swallows when a test passes.
+    let skipped = "SKIPPED: a network namespace needs CAP_SYS_ADMIN: run this test as root";
+    writeln!(io::stderr(), "{skipped}").expect("stderr is open");
     false
 }
 
