@@ -81,7 +81,8 @@ lab_error() {
 
 lab_exit() {
   local code=$?
-  trap - EXIT INT TERM ERR
+  trap - EXIT ERR
+  trap '' INT TERM # a second Ctrl-C must not leave half of it behind
   set +e
   if [[ -n ${LAB_ARTIFACTS:-} ]]; then
     mkdir -p "$LAB_ARTIFACTS" && find "$LAB_DIR" \( -name '*.log' -o -name '*.pcap' -o -name '*.toml' \) \
@@ -373,11 +374,11 @@ captured() {
 # capture_has_packets NAME: for a capture that still runs (an empty one is the file's header of 24 bytes).
 capture_has_packets() { (($(stat -c %s "$LAB_DIR/$1.pcap") > 24)); }
 
-# capture_shows NAME [FILTER...]: the same in words.
+# capture_shows NAME [FILTER...]: the same in words. UDP is shown as VXLAN whatever its port (8472 is OTV by its number).
 capture_shows() {
   local name=$1
   shift
-  tcpdump -ner "$LAB_DIR/$name.pcap" "$*" 2>/dev/null
+  tcpdump -ne -T vxlan -r "$LAB_DIR/$name.pcap" "$*" 2>/dev/null
 }
 
 # verify_pcap NAME [OPTION...]: every packet's lengths and checksums, inner and outer (see verify_pcap.py --help).

@@ -5,7 +5,7 @@
 #   vm1, vm3 ── h1 vtepd ══ 2001:db8::/64 ══ k1 (kernel) ── vm2, vm4
 
 source "$(dirname "$0")/../lib.sh"
-VTEPD_MEMORY=no-huge
+export VTEPD_MEMORY=no-huge
 lab_begin "$@"
 
 fabric_add 1600
