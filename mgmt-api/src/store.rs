@@ -235,7 +235,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let Batch { batch, bytes } = batch;
         match batch.durability(Some(PersistMode::SyncAll)).commit() {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.settle(bytes);
+                Ok(())
+            }
             Err(source) => {
                 self.open = None;
                 let mut undo = Encode {
@@ -256,6 +259,18 @@ impl Store {
                     _ => failed(&self.path, source),
                 })
             }
+        }
+    }
+
+    /// A batch that is much larger than the part kept in memory stays there whole, and in the journal, until it is
+    /// flushed: done here, so that neither memory nor the next boot pays for it.
+    fn settle(&self, bytes: u64) {
+        if bytes > 2 * MEMTABLE_BYTES
+            && let Some(open) = &self.open
+            && let Err(error) = open.resources.rotate_memtable_and_wait()
+        {
+            // The journal has it: the next write will tell if the store is really broken.
+            tracing::warn!(%error, "the store could not be tidied up after a large write");
         }
     }
 

@@ -74,7 +74,7 @@ fn default_ageing() -> u32 {
 
 /// A segment as written in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "kebab-case", try_from = "SegmentFields")]
 #[schema(as = Segment)]
 pub enum SegmentSpec {
     /// VXLAN between VTEPs.
@@ -89,6 +89,48 @@ pub enum SegmentSpec {
         /// The VLAN on it.
         vlan: Vid,
     },
+}
+
+/// The same with every field in sight: serde reads a tagged enum by way of a buffer, which loses the path
+/// of the field at fault.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SegmentFields {
+    #[serde(rename = "type")]
+    kind: SegmentType,
+    vni: Option<Vni>,
+    interface: Option<Id>,
+    vlan: Option<Vid>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SegmentType {
+    Vxlan,
+    Vlan,
+}
+
+impl TryFrom<SegmentFields> for SegmentSpec {
+    type Error = &'static str;
+
+    fn try_from(fields: SegmentFields) -> Result<Self, &'static str> {
+        let SegmentFields {
+            kind,
+            vni,
+            interface,
+            vlan,
+        } = fields;
+        match (kind, vni, interface, vlan) {
+            (SegmentType::Vxlan, Some(vni), None, None) => Ok(Self::Vxlan { vni }),
+            (SegmentType::Vlan, None, Some(interface), Some(vlan)) => {
+                Ok(Self::Vlan { interface, vlan })
+            }
+            (SegmentType::Vxlan, ..) => Err("a segment of type vxlan has `vni` and nothing else"),
+            (SegmentType::Vlan, ..) => {
+                Err("a segment of type vlan has `interface` and `vlan` and nothing else")
+            }
+        }
+    }
 }
 
 /// A binding as written in the API.
@@ -108,7 +150,7 @@ pub struct BindingSpec {
 
 /// How a network floods, as written in the API.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "mode", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "mode", rename_all = "kebab-case", try_from = "FloodFields")]
 #[schema(as = Flood)]
 pub enum FloodSpec {
     /// One copy for each remote VTEP.
@@ -123,6 +165,44 @@ pub enum FloodSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interface: Option<Id>,
     },
+}
+
+/// The same with every field in sight, as for [`SegmentFields`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FloodFields {
+    mode: FloodMode,
+    group: Option<IpAddr>,
+    interface: Option<Id>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FloodMode {
+    IngressReplication,
+    Multicast,
+}
+
+impl TryFrom<FloodFields> for FloodSpec {
+    type Error = &'static str;
+
+    fn try_from(fields: FloodFields) -> Result<Self, &'static str> {
+        let FloodFields {
+            mode,
+            group,
+            interface,
+        } = fields;
+        match (mode, group, interface) {
+            (FloodMode::IngressReplication, None, None) => Ok(Self::IngressReplication),
+            (FloodMode::Multicast, Some(group), interface) => {
+                Ok(Self::Multicast { group, interface })
+            }
+            (FloodMode::IngressReplication, ..) => {
+                Err("flooding by ingress-replication has no further fields")
+            }
+            (FloodMode::Multicast, ..) => Err("flooding by multicast needs `group`"),
+        }
+    }
 }
 
 /// A VXLAN network identifier: 1 to 16777215.
