@@ -98,7 +98,8 @@ pub struct WorkerCounters {
     pub suppressed: Counter,
     /// Frames that were flooded.
     pub flooded: Counter,
-    /// Copies that flooding made.
+    /// Copies that flooding sent or, without a buffer, could not send, beyond the first of each frame.
+    /// Packets in and these are packets out, dropped and consumed.
     pub replicas: Counter,
     /// Messages to the control thread that found its queue full.
     pub events_lost: Counter,

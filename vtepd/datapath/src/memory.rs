@@ -2,6 +2,8 @@
 //! fuzzers and whoever wants to know what would happen to a packet.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
 
 use vtepd_tables::InterfaceIndex;
 
@@ -13,13 +15,79 @@ pub const HEADROOM: usize = 128;
 /// Largest segment.
 pub const ROOM: usize = 2048;
 
-/// A frame in one or more vectors.
-#[derive(Clone, Debug)]
+/// Bytes of a frame, and the buffer they lie in. Replicas share the buffer; while
+/// they do nobody may write it, as with mbufs.
+#[derive(Debug)]
+struct Segment {
+    buffer: Arc<Vec<u8>>,
+    /// Where in the buffer the bytes lie.
+    range: Range<usize>,
+}
+
+impl Segment {
+    fn new(headroom: usize, bytes: &[u8]) -> Self {
+        let mut buffer = vec![0; headroom];
+        buffer.extend(bytes);
+        Self {
+            range: headroom..buffer.len(),
+            buffer: Arc::new(buffer),
+        }
+    }
+
+    fn shared(&self) -> Self {
+        Self {
+            buffer: Arc::clone(&self.buffer),
+            range: self.range.clone(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.range.clone()).unwrap_or_default()
+    }
+
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        Arc::get_mut(&mut self.buffer)?.get_mut(self.range.clone())
+    }
+
+    fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
+        let start = self.range.start.checked_sub(len)?;
+        let buffer = Arc::get_mut(&mut self.buffer)?;
+        self.range.start = start;
+        buffer.get_mut(start..start + len)
+    }
+
+    fn append(&mut self, len: usize) -> Option<&mut [u8]> {
+        let (start, end) = (self.range.end, self.range.end + len);
+        let buffer = Arc::get_mut(&mut self.buffer)?;
+        if end > HEADROOM + ROOM {
+            return None;
+        }
+        buffer.resize(buffer.len().max(end), 0);
+        self.range.end = end;
+        buffer.get_mut(start..end)
+    }
+}
+
+/// A frame in one or more buffers.
+#[derive(Debug)]
 pub struct MemoryPacket {
-    /// Where the first segment begins in `first`.
-    start: usize,
-    first: Vec<u8>,
-    rest: Vec<Vec<u8>>,
+    first: Segment,
+    rest: VecDeque<Segment>,
+}
+
+impl Clone for MemoryPacket {
+    /// A deep copy; [`Io::replicate`] makes copies that share.
+    fn clone(&self) -> Self {
+        let copy = |segment: &Segment| Segment::new(segment.range.start, segment.bytes());
+        Self {
+            first: copy(&self.first),
+            rest: self.rest.iter().map(copy).collect(),
+        }
+    }
 }
 
 impl MemoryPacket {
@@ -35,91 +103,85 @@ impl MemoryPacket {
 
     /// A frame with `headroom` bytes in front.
     pub fn with_headroom(headroom: usize, segments: &[&[u8]]) -> Self {
-        let first = segments.first().copied().unwrap_or_default();
-        let rest = segments.get(1..).unwrap_or_default();
-        let first = vec![0; headroom]
-            .into_iter()
-            .chain(first.iter().copied())
-            .collect();
+        let (first, rest) = segments.split_at(segments.len().min(1));
         Self {
-            start: headroom,
-            first,
-            rest: rest.iter().map(|bytes| bytes.to_vec()).collect(),
+            first: Segment::new(headroom, &first.concat()),
+            rest: rest.iter().map(|bytes| Segment::new(0, bytes)).collect(),
         }
     }
 
     /// The whole frame.
     pub fn frame(&self) -> Vec<u8> {
-        self.rest
-            .iter()
-            .fold(self.data().to_vec(), |frame, segment| {
-                [frame, segment.clone()].concat()
-            })
+        let segments = std::iter::once(&self.first).chain(&self.rest);
+        segments
+            .flat_map(|segment| segment.bytes())
+            .copied()
+            .collect()
     }
 }
 
 impl Packet for MemoryPacket {
     fn data(&self) -> &[u8] {
-        self.first.get(self.start..).unwrap_or_default()
+        self.first.bytes()
     }
 
     fn data_mut(&mut self) -> &mut [u8] {
-        self.first.get_mut(self.start..).unwrap_or_default()
+        self.first.bytes_mut().unwrap_or_default()
     }
 
     fn frame_len(&self) -> usize {
-        self.data().len() + self.rest.iter().map(Vec::len).sum::<usize>()
+        self.first.len() + self.rest.iter().map(Segment::len).sum::<usize>()
     }
 
     fn segment(&self, index: usize) -> Option<&[u8]> {
         match index.checked_sub(1) {
             None => Some(self.data()),
-            Some(index) => self.rest.get(index).map(Vec::as_slice),
+            Some(index) => self.rest.get(index).map(Segment::bytes),
         }
     }
 
     fn prepend(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.start = self.start.checked_sub(len)?;
-        self.data_mut().get_mut(..len)
+        self.first.prepend(len)
     }
 
     fn strip_front(&mut self, len: usize) -> bool {
-        let fits = self.data().len() >= len;
+        let fits = self.first.len() >= len;
         if fits {
-            self.start += len;
+            self.first.range.start += len;
         }
         fits
     }
 
     fn append(&mut self, len: usize) -> Option<&mut [u8]> {
-        let last = self.rest.last_mut().unwrap_or(&mut self.first);
-        let end = last.len();
-        if end + len > HEADROOM + ROOM {
-            return None;
-        }
-        last.resize(end + len, 0);
-        last.get_mut(end..)
+        self.rest.back_mut().unwrap_or(&mut self.first).append(len)
     }
 
     fn truncate(&mut self, len: usize) {
-        let mut left = len.saturating_sub(self.data().len());
-        self.first.truncate(self.start + len);
-        for segment in &mut self.rest {
-            segment.truncate(left);
-            left -= segment.len();
+        let mut left = len;
+        for segment in std::iter::once(&mut self.first).chain(&mut self.rest) {
+            let kept = segment.len().min(left);
+            segment.range.end = segment.range.start + kept;
+            left -= kept;
         }
-        self.rest.retain(|segment| !segment.is_empty());
+        self.rest.retain(|segment| segment.len() > 0);
     }
 
     fn pull_up(&mut self, len: usize) -> bool {
-        let missing = len.min(self.frame_len()).saturating_sub(self.data().len());
-        let mut pulled = self.rest.concat();
-        if missing == 0 {
-            return true;
+        let len = len.min(self.frame_len());
+        while let Some(missing @ 1..) = len.checked_sub(self.first.len()) {
+            let Some(next) = self.rest.front_mut() else {
+                return false;
+            };
+            let pulled = missing.min(next.len());
+            let Some(room) = self.first.append(pulled) else {
+                return false;
+            };
+            room.copy_from_slice(next.bytes().get(..pulled).unwrap_or_default());
+            next.range.start += pulled;
+            if next.len() == 0 {
+                self.rest.pop_front();
+            }
         }
-        let rest = pulled.split_off(missing.min(pulled.len()));
-        self.first.extend(pulled);
-        self.rest = if rest.is_empty() { vec![] } else { vec![rest] };
         true
     }
 
@@ -190,9 +252,18 @@ impl Io for MemoryIo {
 
     fn replicate(&mut self, packet: &MemoryPacket, private: usize) -> Option<MemoryPacket> {
         self.take()?;
-        let frame = packet.frame();
-        let (private, shared) = frame.split_at_checked(private)?;
-        Some(MemoryPacket::scattered(&[private, shared]))
+        let mut copied = MemoryPacket::new(packet.frame().get(..private)?);
+        let mut skip = private;
+        for segment in std::iter::once(&packet.first).chain(&packet.rest) {
+            let skipped = skip.min(segment.len());
+            skip -= skipped;
+            let mut shared = segment.shared();
+            shared.range.start += skipped;
+            if shared.len() > 0 {
+                copied.rest.push_back(shared);
+            }
+        }
+        Some(copied)
     }
 
     fn cycles(&self) -> u64 {

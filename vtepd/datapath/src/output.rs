@@ -7,8 +7,10 @@
 //!   Reply ───► as it is ───────────────────┘
 //! ```
 
+use arrayvec::ArrayVec;
 use vtepd_tables::{Adjacency, AdjacencyIndex, InterfaceIndex, Port, Tunnel, View};
 use vtepd_wire::ethernet;
+use vtepd_wire::frame::{self, MAX_TAGS};
 
 use crate::context::{Frame, Verdict};
 use crate::drop_reason::DropReason;
@@ -121,10 +123,11 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         }
     }
 
-    /// Ingress replication (RFC 7348, 4.2 by unicast): everybody gets a copy, the
-    /// last one the packet itself where its bytes are not shared with the copies.
+    /// Ingress replication (RFC 7348, 4.2 by unicast): everybody gets a copy. The
+    /// last one may be the packet itself when nothing is to be written on it: its
+    /// buffer is shared with the copies before.
     #[inline(never)]
-    fn flood(&mut self, position: usize, mut packet: I::Packet, frame: &Frame) {
+    fn flood(&mut self, position: usize, packet: I::Packet, frame: &Frame) {
         let tables = self.tables;
         let Some(network) = tables.snapshot.network(frame.network) else {
             return self.drop(position, packet, DropReason::Vacant);
@@ -142,17 +145,22 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         if ways.peek().is_none() {
             return self.drop(position, packet, DropReason::NoFloodTarget);
         }
-        self.state.counters.flooded.add(1);
         let flow = InnerFlow::of(&self.state.flows, packet.data());
+        let mut shared = false;
+        self.state.counters.flooded.add(1);
         while let Some(way) = ways.next() {
-            // Copies that share the packet's bytes leave it unwritable.
-            if ways.peek().is_none() && !packet.data_mut().is_empty() {
-                return self.flood_one(position, packet, frame, way, flow);
-            }
             let adjacency = tables.snapshot.adjacency(way);
+            let last = ways.peek().is_none();
+            if last && !(shared && is_written(adjacency)) {
+                self.flood_one(position, packet, frame, way, flow);
+                return;
+            }
+            if !last {
+                self.state.counters.replicas.add(1);
+            }
             match self.io.replicate(&packet, private_bytes(adjacency)) {
                 Some(copy) => {
-                    self.state.counters.replicas.add(1);
+                    shared = true;
                     self.flood_one(position, copy, frame, way, flow);
                 }
                 None => {
@@ -162,6 +170,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 }
             }
         }
+        // Everybody has a copy.
         self.io.discard(packet);
     }
 
@@ -193,6 +202,11 @@ fn private_bytes(adjacency: &Adjacency) -> usize {
     }
 }
 
+/// Whether anything is written on a frame that leaves here.
+fn is_written(adjacency: &Adjacency) -> bool {
+    !matches!(adjacency, Adjacency::Port(Port { tag: None, .. }))
+}
+
 const MACS: usize = 12;
 
 /// Whether a frame is within the MTU, tags of its own aside.
@@ -208,7 +222,13 @@ fn fits<P: Packet>(packet: &P, mtu: u16) -> Result<(), DropReason> {
 
 #[cold]
 fn fits_with_tags<P: Packet>(packet: &P, len: usize, mtu: u16) -> Result<(), DropReason> {
-    let tags = vtepd_wire::frame::link(packet.data()).map_or(0, |link| usize::from(link.tag_count));
+    // A replica's first segment holds nothing or the MACs only.
+    let mut head = ArrayVec::<u8, { ethernet::Header::LEN + MAX_TAGS * ethernet::Tag::LEN }>::new();
+    for segment in (0..).map_while(|index| packet.segment(index)) {
+        let part = segment.len().min(head.remaining_capacity());
+        head.extend(segment.iter().take(part).copied());
+    }
+    let tags = frame::link(&head).map_or(0, |link| usize::from(link.tag_count));
     if len - tags * ethernet::Tag::LEN <= usize::from(mtu) {
         Ok(())
     } else {
