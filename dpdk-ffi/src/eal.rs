@@ -40,6 +40,18 @@ pub enum Memory {
     },
 }
 
+impl Memory {
+    /// Follows the reason for which DPDK did not start.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::HugePages { .. } => {
+                "; without huge pages reserve some (sysctl vm.nr_hugepages=512) or use ordinary memory"
+            }
+            Self::NoHuge { .. } => "",
+        }
+    }
+}
+
 /// How DPDK starts.
 #[derive(Clone, Debug)]
 pub struct EalConfig {
@@ -169,6 +181,7 @@ impl Eal {
             .map_err(|reason| EalError::Init {
                 arguments: arguments.join(" "),
                 reason,
+                hint: config.memory.hint(),
             })?;
         Ok(Self(Arc::new(Running {
             registry: Mutex::default(),

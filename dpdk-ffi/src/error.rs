@@ -111,12 +111,14 @@ pub enum EalError {
     #[error("DPDK was already started in this process; it can be started once only")]
     AlreadyStarted,
     /// `rte_eal_init` failed; DPDK's log has the details.
-    #[error("DPDK did not start with arguments `{arguments}`: {reason}")]
+    #[error("DPDK did not start with arguments `{arguments}`: {reason}{hint}")]
     Init {
         /// The whole EAL command line.
         arguments: String,
         /// What `rte_errno` said.
         reason: Reason,
+        /// What to do about it, when huge pages may be what is missing.
+        hint: &'static str,
     },
     /// No core to run on could be found.
     #[error("cannot read which cores this process may use: {0}")]
