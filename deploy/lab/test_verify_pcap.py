@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """verify_pcap.py must accept a right frame and name what is wrong with any other: one bit at a time."""
 
 import struct
