@@ -1,8 +1,18 @@
 //! A host on a bench: tables filled by hand, the real pipeline, devices in memory.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its own part"
+)]
 
-use std::net::{IpAddr, Ipv4Addr};
+mod frames;
+mod host;
+
+pub use frames::*;
+pub use host::*;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
@@ -46,19 +56,39 @@ pub struct Outcome {
     pub sent: Vec<(InterfaceIndex, Vec<u8>)>,
     pub drops: Vec<DropReason>,
     pub decisions: Vec<Decision>,
+    /// Packets that were for the host itself and needed no answer.
+    pub consumed: u64,
+    /// What the control thread was told.
+    pub events: Vec<Event>,
 }
 
 impl Outcome {
     /// The one frame that was sent, and where.
+    #[track_caller]
     pub fn one(&self) -> (InterfaceIndex, &[u8]) {
         assert_eq!(self.sent.len(), 1, "{self:?}");
         (self.sent[0].0, &self.sent[0].1)
     }
 
     /// The one reason for which the packet was dropped, nothing having been sent.
+    #[track_caller]
     pub fn dropped(&self) -> DropReason {
         assert!(self.sent.is_empty() && self.drops.len() == 1, "{self:?}");
         self.drops[0]
+    }
+
+    /// The frames that were sent out of an interface.
+    pub fn sent_to(&self, interface: InterfaceIndex) -> Vec<&[u8]> {
+        let there = self.sent.iter().filter(|(to, _)| *to == interface);
+        there.map(|(_, frame)| frame.as_slice()).collect()
+    }
+
+    /// Asserts that the packet was taken in, and returns what the control thread was told.
+    #[track_caller]
+    pub fn consumed(&self) -> &[Event] {
+        let outcome = (self.sent.len(), self.drops.len(), self.consumed);
+        assert_eq!(outcome, (0, 0, 1), "{self:?}");
+        &self.events
     }
 }
 
@@ -278,16 +308,18 @@ impl Bench {
         self.send_burst(interface, burst)
     }
 
+    /// Sends a burst through the pipeline, and asserts that every packet of it and every
+    /// copy left, was dropped once, or was consumed.
+    #[track_caller]
     pub fn send_burst(
         &mut self,
         interface: InterfaceIndex,
         mut burst: Burst<MemoryPacket>,
     ) -> Outcome {
         self.tables.publish();
-        let before: Vec<u64> = DropReason::ALL
-            .iter()
-            .map(|&reason| self.counters.drops(reason))
-            .collect();
+        self.reader.online();
+        let received = burst.len() as u64;
+        let before = self.numbers();
         let mut recorder = Recorder::default();
         let tables = self.reader.view();
         self.pipeline.process(
@@ -299,32 +331,63 @@ impl Bench {
             &mut recorder,
         );
         assert!(burst.is_empty());
-        self.reader.quiescent();
+        // Or a grace period in this thread would wait for this thread.
+        self.reader.offline();
         self.tables.collect();
-        let drops = DropReason::ALL
-            .iter()
-            .zip(before)
-            .flat_map(|(&reason, before)| {
-                vec![reason; (self.counters.drops(reason) - before) as usize]
-            })
-            .collect();
-        Outcome {
-            sent: std::mem::take(&mut self.io.sent)
+        let after = self.numbers();
+        let sent = std::mem::take(&mut self.io.sent);
+        let outcome = Outcome {
+            drops: after.drops_since(&before),
+            consumed: after.consumed - before.consumed,
+            events: self.events(),
+            sent: sent
                 .into_iter()
                 .map(|(to, packet)| (to, packet.frame()))
                 .collect(),
-            drops,
             decisions: recorder
                 .decisions
                 .into_iter()
                 .map(|(_, decision)| decision)
                 .collect(),
+        };
+        assert_eq!(
+            received + after.replicas - before.replicas,
+            (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed,
+            "a packet was lost or counted twice: {outcome:?}"
+        );
+        outcome
+    }
+
+    fn numbers(&self) -> Numbers {
+        let drops = DropReason::ALL.iter();
+        Numbers {
+            drops: drops.map(|&reason| self.counters.drops(reason)).collect(),
+            consumed: self.counters.consumed.get(),
+            replicas: self.counters.replicas.get(),
         }
     }
 
     /// What the worker told the control thread.
     pub fn events(&self) -> Vec<Event> {
         std::iter::from_fn(|| self.channel.events.pop()).collect()
+    }
+}
+
+/// Counters at one moment.
+struct Numbers {
+    drops: Vec<u64>,
+    consumed: u64,
+    replicas: u64,
+}
+
+impl Numbers {
+    fn drops_since(&self, before: &Self) -> Vec<DropReason> {
+        let both = self.drops.iter().zip(&before.drops);
+        DropReason::ALL
+            .iter()
+            .zip(both)
+            .flat_map(|(&reason, (after, before))| vec![reason; (after - before) as usize])
+            .collect()
     }
 }
 
@@ -358,9 +421,4 @@ pub fn golden_host(our_mac: &str, us: &str, them: &str) -> Golden {
         underlay,
         access,
     }
-}
-
-/// An outer IPv4 address as bytes, for frames made by hand.
-pub fn v4(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
 }
