@@ -1,0 +1,266 @@
+//! The options that stand for fields of a document, so that a common resource needs no file.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+/// Options that fill in a document.
+pub trait Fields: Args {
+    /// Puts what was given over what is there.
+    ///
+    /// # Errors
+    /// A sentence on the option at fault.
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String>;
+}
+
+fn set<T: Into<Value> + Clone>(document: &mut Map<String, Value>, field: &str, value: &Option<T>) {
+    if let Some(value) = value {
+        document.insert(field.to_owned(), value.clone().into());
+    }
+}
+
+fn set_list(document: &mut Map<String, Value>, field: &str, values: &[String]) {
+    if !values.is_empty() {
+        document.insert(field.to_owned(), values.into());
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct InterfaceFields {
+    /// The device of the daemon's configuration; by default the one named as the interface
+    #[arg(long)]
+    device: Option<String>,
+    /// An underlay address with prefix length, as in 192.0.2.11/24; may be repeated
+    #[arg(long = "address")]
+    addresses: Vec<String>,
+    /// The largest IP packet
+    #[arg(long)]
+    mtu: Option<u16>,
+    /// The 802.1Q tag of the underlay's own frames
+    #[arg(long)]
+    vlan: Option<u16>,
+    /// The IPv4 default gateway
+    #[arg(long)]
+    gateway: Option<String>,
+    /// The IPv6 default gateway
+    #[arg(long)]
+    gateway6: Option<String>,
+    /// A further route, PREFIX=VIA; may be repeated
+    #[arg(long = "route")]
+    routes: Vec<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Fields for InterfaceFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        set(document, "device", &self.device);
+        set_list(document, "addresses", &self.addresses);
+        set(document, "mtu", &self.mtu);
+        set(document, "vlan", &self.vlan);
+        set(document, "gateway", &self.gateway);
+        set(document, "gateway6", &self.gateway6);
+        set(document, "description", &self.description);
+        let routes = self.routes.iter().map(|route| {
+            let (destination, via) = route
+                .split_once('=')
+                .ok_or_else(|| format!("--route is PREFIX=VIA, not {route:?}"))?;
+            Ok(json!({"destination": destination, "via": via}))
+        });
+        let routes = routes.collect::<Result<Vec<_>, String>>()?;
+        if !routes.is_empty() {
+            document.insert("routes".to_owned(), routes.into());
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct HostFields {
+    /// The address of its VTEP
+    #[arg(long)]
+    vtep: Option<String>,
+    /// The UDP port VXLAN is sent to
+    #[arg(long)]
+    udp_port: Option<u16>,
+    /// The outer UDP checksum: auto, on or off
+    #[arg(long)]
+    udp_checksum: Option<String>,
+    /// The MAC address of its routed frames
+    #[arg(long)]
+    dvr_mac: Option<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Fields for HostFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        set(document, "vtep", &self.vtep);
+        set(document, "udp_port", &self.udp_port);
+        set(document, "udp_checksum", &self.udp_checksum);
+        set(document, "dvr_mac", &self.dvr_mac);
+        set(document, "description", &self.description);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct NetworkFields {
+    /// A VXLAN segment with this identifier
+    #[arg(long, conflicts_with = "segment_vlan")]
+    vni: Option<u32>,
+    /// A VLAN segment, INTERFACE:VLAN
+    #[arg(long, value_name = "INTERFACE:VLAN")]
+    segment_vlan: Option<String>,
+    /// An access binding, INTERFACE or INTERFACE:VLAN; may be repeated
+    #[arg(long = "binding", value_name = "INTERFACE[:VLAN]")]
+    bindings: Vec<String>,
+    /// The largest IP packet
+    #[arg(long)]
+    mtu: Option<u16>,
+    /// Flood to this underlay multicast group instead of to each VTEP
+    #[arg(long)]
+    group: Option<String>,
+    /// A remote host to flood to even without a port there; may be repeated
+    #[arg(long = "host")]
+    hosts: Vec<String>,
+    /// Whether source addresses are learned
+    #[arg(long)]
+    learning: Option<bool>,
+    /// Seconds after which a silent learned address is forgotten
+    #[arg(long)]
+    ageing: Option<u32>,
+    /// The most learned addresses
+    #[arg(long)]
+    learn_limit: Option<u32>,
+    /// Whether 802.1Q tags inside VXLAN are carried
+    #[arg(long)]
+    vlan_transparent: Option<bool>,
+    /// Whether ARP and ND for known ports are answered here
+    #[arg(long)]
+    arp_suppression: Option<bool>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Fields for NetworkFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        if let Some(vni) = self.vni {
+            document.insert("segment".to_owned(), json!({"type": "vxlan", "vni": vni}));
+        }
+        if let Some(segment) = &self.segment_vlan {
+            let (interface, vlan) = attachment(segment)?;
+            let vlan =
+                vlan.ok_or_else(|| format!("--segment-vlan is INTERFACE:VLAN, not {segment:?}"))?;
+            let segment = json!({"type": "vlan", "interface": interface, "vlan": vlan});
+            document.insert("segment".to_owned(), segment);
+        }
+        let bindings = self.bindings.iter().map(|binding| {
+            let (interface, vlan) = attachment(binding)?;
+            Ok(match vlan {
+                Some(vlan) => json!({"interface": interface, "vlan": vlan}),
+                None => json!({"interface": interface}),
+            })
+        });
+        let bindings = bindings.collect::<Result<Vec<_>, String>>()?;
+        if !bindings.is_empty() {
+            document.insert("bindings".to_owned(), bindings.into());
+        }
+        if let Some(group) = &self.group {
+            document.insert(
+                "flood".to_owned(),
+                json!({"mode": "multicast", "group": group}),
+            );
+        }
+        set(document, "mtu", &self.mtu);
+        set_list(document, "hosts", &self.hosts);
+        set(document, "learning", &self.learning);
+        set(document, "ageing", &self.ageing);
+        set(document, "learn_limit", &self.learn_limit);
+        set(document, "vlan_transparent", &self.vlan_transparent);
+        set(document, "arp_suppression", &self.arp_suppression);
+        set(document, "description", &self.description);
+        Ok(())
+    }
+}
+
+/// `eth1` or `eth1:100`. Interface names may have colons themselves, so the last one counts.
+fn attachment(text: &str) -> Result<(&str, Option<u16>), String> {
+    match text.rsplit_once(':') {
+        None => Ok((text, None)),
+        Some((interface, vlan)) => match vlan.parse() {
+            Ok(vlan) => Ok((interface, Some(vlan))),
+            Err(_) => Err(format!(
+                "{vlan:?} in {text:?} is no VLAN: give INTERFACE:VLAN"
+            )),
+        },
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct PlaceFields {
+    /// The host it lives on; by default the server's
+    #[arg(long)]
+    host: Option<String>,
+    /// On the server's host: the interface it is reached by
+    #[arg(long)]
+    interface: Option<String>,
+    /// The tag of its frames there
+    #[arg(long)]
+    vlan: Option<u16>,
+    /// The tag's type: 802.1q or 802.1ad
+    #[arg(long)]
+    tpid: Option<String>,
+}
+
+impl PlaceFields {
+    fn fill(&self, document: &mut Map<String, Value>) {
+        if self.host.is_some() {
+            document.retain(|field, _| !["interface", "vlan", "tpid"].contains(&field.as_str()));
+        }
+        set(document, "host", &self.host);
+        set(document, "interface", &self.interface);
+        set(document, "vlan", &self.vlan);
+        set(document, "tpid", &self.tpid);
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct PortFields {
+    /// Its network
+    #[arg(long)]
+    network: Option<String>,
+    /// Its MAC address
+    #[arg(long)]
+    mac: Option<String>,
+    /// An IP address of it; may be repeated
+    #[arg(long = "address")]
+    addresses: Vec<String>,
+    #[command(flatten)]
+    place: PlaceFields,
+}
+
+impl Fields for PortFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        set(document, "network", &self.network);
+        set(document, "mac", &self.mac);
+        set_list(document, "addresses", &self.addresses);
+        self.place.fill(document);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct FdbFields {
+    #[command(flatten)]
+    place: PlaceFields,
+}
+
+impl Fields for FdbFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        self.place.fill(document);
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::fields::{FdbFields, HostFields, InterfaceFields, NetworkFields, PortFields};
+
+/// Manage a vtepd: its interfaces, hosts, networks, ports and MAC tables.
+#[derive(Debug, Parser)]
+#[command(name = "vtepctl", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 the server cannot be reached."
+)]
+pub struct Options {
+    /// The server: http://ADDRESS:PORT or unix:/PATH
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "VTEPCTL_SERVER",
+        default_value = "http://127.0.0.1:4788"
+    )]
+    pub server: String,
+    /// How to print what is shown
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    Table,
+    /// For programs
+    Json,
+    /// For files
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Devices of the box, and the underlay on them
+    #[command(subcommand, visible_alias = "interface")]
+    Interfaces(InterfaceCommand),
+    /// VTEPs of the fabric
+    #[command(subcommand, visible_alias = "host")]
+    Hosts(ResourceCommand<HostFields>),
+    /// Layer-2 networks: VXLAN and VLAN segments
+    #[command(subcommand, visible_alias = "network")]
+    Networks(ResourceCommand<NetworkFields>),
+    /// Stations of the networks
+    #[command(subcommand, visible_alias = "port")]
+    Ports(ResourceCommand<PortFields>),
+    /// MAC tables: configured and learned addresses
+    #[command(subcommand)]
+    Fdb(FdbCommand),
+    /// Replace the whole state by a file's; what the file does not name is deleted
+    Apply(FileAndWrite),
+    /// Put and delete what a file names, all of it or nothing
+    Transaction(FileAndWrite),
+    /// Print the whole state, in the form that `apply` takes
+    Export,
+    /// Why packets were dropped
+    Drops {
+        /// Reasons that never occurred too
+        #[arg(long, short)]
+        all: bool,
+    },
+    /// Workers and where their cycles go
+    Workers,
+    /// Forwarding tables and how full they are
+    Tables,
+    /// Neighbours of the underlay
+    Underlay,
+    /// Whether the workers run
+    Health,
+    /// Versions of this program and of the server
+    Version,
+    /// Print a completion script
+    Completion {
+        /// The shell to complete in
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ResourceCommand<F: Args> {
+    /// List all of them
+    #[command(visible_alias = "ls")]
+    List(ListOptions),
+    /// Show one
+    #[command(visible_alias = "show")]
+    Get {
+        /// Its identifier
+        id: String,
+    },
+    /// Create or replace one; what is not given takes its default
+    Put(PutOptions<F>),
+    /// Change some fields of one
+    Set(SetOptions<F>),
+    /// Delete some
+    #[command(visible_alias = "rm")]
+    Delete(DeleteOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InterfaceCommand {
+    /// Link, MTU and counters, of one or all
+    Status {
+        /// Its identifier
+        id: Option<String>,
+    },
+    #[command(flatten)]
+    Resource(ResourceCommand<InterfaceFields>),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FdbCommand {
+    /// Show the MAC table of a network
+    #[command(visible_alias = "ls")]
+    List {
+        /// The network
+        network: String,
+        /// Only the static entries, as they were configured
+        #[arg(long = "static")]
+        only_static: bool,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Show a static entry
+    #[command(visible_alias = "show")]
+    Get {
+        /// NETWORK/MAC
+        id: String,
+    },
+    /// Create or replace a static entry, NETWORK/MAC
+    Put(PutOptions<FdbFields>),
+    /// Delete static entries, NETWORK/MAC
+    #[command(visible_alias = "rm")]
+    Delete(DeleteOptions),
+    /// Forget learned addresses
+    Flush {
+        /// Only of this network
+        #[arg(long)]
+        network: Option<String>,
+        /// Only this address
+        #[arg(long)]
+        mac: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    /// Only what refers to this network
+    #[arg(long)]
+    pub network: Option<String>,
+    /// Only what refers to this host
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Only what refers to this interface
+    #[arg(long)]
+    pub interface: Option<String>,
+    /// At most so many
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct PutOptions<F: Args> {
+    /// Its identifier
+    pub id: String,
+    /// Read the document from a file of JSON or YAML, `-` for the standard input; options go before it
+    #[arg(long, short)]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub fields: F,
+    #[command(flatten)]
+    pub write: WriteOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct SetOptions<F: Args> {
+    /// Its identifier
+    pub id: String,
+    #[command(flatten)]
+    pub fields: F,
+    #[command(flatten)]
+    pub write: WriteOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteOptions {
+    /// Their identifiers
+    #[arg(required = true)]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub write: WriteOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct FileAndWrite {
+    /// A file of JSON or YAML, `-` for the standard input
+    #[arg(long, short)]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub write: WriteOptions,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WriteOptions {
+    /// Change nothing, show what would change
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Show what changed
+    #[arg(long)]
+    pub diff: bool,
+}

@@ -1,0 +1,209 @@
+//! The columns of each kind of list.
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// A column: its title, and what a row shows in it.
+type Column = (&'static str, fn(&Value) -> String);
+
+/// Rows as columns for people.
+pub fn render(view: &str, rows: &[Value]) -> String {
+    let columns = columns(view);
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(
+        columns
+            .iter()
+            .map(|(title, _)| Cell::new(title.to_uppercase())),
+    );
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, show)| {
+            let text = show(row);
+            let is_number =
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'%');
+            let alignment = if is_number {
+                CellAlignment::Right
+            } else {
+                CellAlignment::Left
+            };
+            Cell::new(text).set_alignment(alignment)
+        }));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+fn columns(view: &str) -> &'static [Column] {
+    match view {
+        "interfaces" => &[
+            ("id", |row| text(&row["id"])),
+            ("device", |row| text(&row["device"])),
+            ("addresses", |row| text(&row["addresses"])),
+            ("vlan", |row| text(&row["vlan"])),
+            ("mtu", |row| text(&row["mtu"])),
+            ("gateway", |row| join(&[&row["gateway"], &row["gateway6"]])),
+            ("description", |row| text(&row["description"])),
+        ],
+        "hosts" => &[
+            ("id", |row| text(&row["id"])),
+            ("vtep", |row| text(&row["vtep"])),
+            ("udp port", |row| text(&row["udp_port"])),
+            ("udp checksum", |row| text(&row["udp_checksum"])),
+            ("dvr mac", |row| text(&row["dvr_mac"])),
+            ("description", |row| text(&row["description"])),
+        ],
+        "networks" => &[
+            ("id", |row| text(&row["id"])),
+            ("segment", segment),
+            ("bindings", |row| bindings(&row["bindings"])),
+            ("mtu", |row| text(&row["mtu"])),
+            ("flood", flood),
+            ("description", |row| text(&row["description"])),
+        ],
+        "ports" => &[
+            ("id", |row| text(&row["id"])),
+            ("network", |row| text(&row["network"])),
+            ("mac", |row| text(&row["mac"])),
+            ("addresses", |row| text(&row["addresses"])),
+            ("location", location),
+        ],
+        "fdb" => &[("id", |row| text(&row["id"])), ("location", location)],
+        "mac_table" => &[
+            ("mac", |row| text(&row["mac"])),
+            ("origin", |row| text(&row["origin"])),
+            ("location", location),
+            ("vtep", |row| text(&row["vtep"])),
+            ("age", |row| match row["age_seconds"].as_u64() {
+                Some(seconds) => format!("{seconds}s"),
+                None => String::new(),
+            }),
+        ],
+        "interface_status" => &[
+            ("id", |row| text(&row["id"])),
+            ("device", |row| text(&row["device"])),
+            ("driver", |row| text(&row["driver"])),
+            ("mac", |row| text(&row["mac"])),
+            ("mtu", |row| text(&row["mtu"])),
+            ("link", |row| {
+                if row["link_up"] == true { "up" } else { "down" }.to_owned()
+            }),
+            ("rx packets", |row| text(&row["rx"]["packets"])),
+            ("rx bytes", |row| text(&row["rx"]["bytes"])),
+            ("rx dropped", |row| text(&row["rx"]["dropped"])),
+            ("tx packets", |row| text(&row["tx"]["packets"])),
+            ("tx bytes", |row| text(&row["tx"]["bytes"])),
+            ("tx dropped", |row| text(&row["tx"]["dropped"])),
+        ],
+        "drops" => &[
+            ("packets", |row| text(&row["packets"])),
+            ("reason", |row| text(&row["reason"])),
+            ("interface", |row| text(&row["interface"])),
+            ("description", |row| text(&row["description"])),
+        ],
+        "workers" => &[
+            ("worker", |row| text(&row["worker"])),
+            ("core", |row| text(&row["core"])),
+            ("running", |row| text(&row["running"])),
+            ("busy", |row| {
+                format!("{:.0}%", row["busy"].as_f64().unwrap_or(0.0) * 100.0)
+            }),
+            ("packets", |row| text(&row["packets"])),
+            ("cycles per packet", cycles),
+        ],
+        "tables" => &[
+            ("table", |row| text(&row["name"])),
+            ("entries", |row| text(&row["used"])),
+            ("capacity", |row| text(&row["capacity"])),
+            ("high water", |row| text(&row["high_water"])),
+            ("failed inserts", |row| text(&row["failed_inserts"])),
+        ],
+        "underlay" => &[
+            ("interface", |row| text(&row["interface"])),
+            ("address", |row| text(&row["address"])),
+            ("mac", |row| text(&row["mac"])),
+            ("state", |row| text(&row["state"])),
+            ("hosts", |row| text(&row["hosts"])),
+        ],
+        "version" => &[
+            ("server", |row| text(&row["version"])),
+            ("api", |row| text(&row["api"])),
+            ("host", |row| text(&row["host"])),
+            ("client", |row| text(&row["client"])),
+        ],
+        _ => &[("status", |row| text(&row["status"]))],
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn join(values: &[&Value]) -> String {
+    let shown = values
+        .iter()
+        .filter(|value| !value.is_null())
+        .map(|value| text(value));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn attachment(value: &Value) -> String {
+    match &value["vlan"] {
+        Value::Null => text(&value["interface"]),
+        vlan => format!("{}:{}", text(&value["interface"]), text(vlan)),
+    }
+}
+
+fn bindings(value: &Value) -> String {
+    let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().map(attachment).collect::<Vec<_>>().join(", ")
+}
+
+fn segment(row: &Value) -> String {
+    let segment = &row["segment"];
+    match segment["type"].as_str() {
+        Some("vxlan") => format!("vxlan {}", segment["vni"]),
+        _ => format!("vlan {}", attachment(segment)),
+    }
+}
+
+fn flood(row: &Value) -> String {
+    match &row["flood"]["group"] {
+        Value::Null => "ingress-replication".to_owned(),
+        group => format!("multicast {}", text(group)),
+    }
+}
+
+fn location(row: &Value) -> String {
+    match &row["interface"] {
+        Value::Null => format!("host {}", text(&row["host"])),
+        _ => format!("local {}", attachment(row)),
+    }
+}
+
+/// `parse 40, bridge 25`
+fn cycles(row: &Value) -> String {
+    let stages = row["stages"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let shown = stages.iter().map(|stage| {
+        let packets = stage["packets"].as_f64().unwrap_or(0.0).max(1.0);
+        let cycles = stage["cycles"].as_f64().unwrap_or(0.0);
+        format!("{} {:.0}", text(&stage["stage"]), cycles / packets)
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
