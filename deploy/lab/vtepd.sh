@@ -52,6 +52,27 @@ vtepd_access() {
   vtepd_device "$host" "$vm" "$((mtu + 8))"
 }
 
+# vtepd_tap HOST DEV MTU: a device of DPDK's net_tap in place of AF_PACKET for the cable DEV. AF_PACKET
+# hands over every VLAN tag as 0x8100; a tap keeps 0x88a8. The tap exists once vtepd runs: vtepd_plug joins it with the cable.
+vtepd_tap() {
+  VTEPD_DEVICES[$1]+="
+[[device]]
+name = \"$2\"
+devargs = \"net_tap_$2,iface=tap-$2\"
+mtu = $3
+"
+}
+
+# vtepd_plug HOST DEV: whatever enters the cable leaves the tap, and the other way round.
+vtepd_plug() {
+  local host=$1 cable=$2 tap=tap-$2
+  ip -n "$(netns "$host")" link set "$tap" mtu "$(on "$host" cat "/sys/class/net/$cable/mtu")" up
+  on "$host" tc qdisc add dev "$cable" clsact
+  on "$host" tc qdisc add dev "$tap" clsact 2>/dev/null || true # net_tap adds one for its own rules
+  on "$host" tc filter add dev "$cable" ingress protocol all u32 match u32 0 0 action mirred egress redirect dev "$tap"
+  on "$host" tc filter add dev "$tap" ingress protocol all u32 match u32 0 0 action mirred egress redirect dev "$cable"
+}
+
 # vtepd_config HOST [LINE...]: writes the configuration; extra lines are appended as they are.
 vtepd_config() {
   local host=$1
