@@ -42,11 +42,13 @@ ovs_vtep() {
   local host=$1 addr=$2 dir=$LAB_DIR/ovs-$1
   mkdir -p "$dir"
   ovsdb-tool create "$dir/conf.db" /usr/share/openvswitch/vswitch.ovsschema
-  ovs_env "$host" ovsdb-server -vconsole:off -vfile:warn "$dir/conf.db" --remote="punix:$dir/db.sock" --pidfile --detach \
-    --no-chdir --log-file="$LAB_DIR/ovsdb-$host.log"
+  # Children of this shell, not daemons: somebody has to reap them.
+  ovs_env "$host" ovsdb-server -vconsole:off -vfile:warn "$dir/conf.db" --remote="punix:$dir/db.sock" --pidfile \
+    --log-file="$LAB_DIR/ovsdb-$host.log" >"$dir/ovsdb.out" 2>&1 </dev/null &
+  wait_for 5 test -S "$dir/db.sock" || die "ovsdb-server on $host has not come up: $(<"$dir/ovsdb.out")"
   ovs "$host" --no-wait init
-  ovs_env "$host" ovs-vswitchd -vconsole:off -vfile:warn "unix:$dir/db.sock" --pidfile --detach --no-chdir \
-    --log-file="$LAB_DIR/ovs-$host.log"
+  ovs_env "$host" ovs-vswitchd -vconsole:off -vfile:warn "unix:$dir/db.sock" --pidfile \
+    --log-file="$LAB_DIR/ovs-$host.log" >"$dir/vswitchd.out" 2>&1 </dev/null &
   ovs "$host" add-br br-phy -- set bridge br-phy datapath_type=netdev \
     other-config:hwaddr="\"$(mac "$host" up0)\"" -- add-port br-phy up0
   ovs "$host" add-br br-int -- set bridge br-int datapath_type=netdev
