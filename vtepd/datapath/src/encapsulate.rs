@@ -113,7 +113,9 @@ fn write_ipv4<P: Packet>(
     ip.total_length.set(ip_len);
     ip.tos |= flow.ecn as u8;
     let sum = u32::from(tunnel.ipv4_sum) + u32::from(ip_len) + u32::from(flow.ecn as u8);
-    ip.checksum.set(!((sum & 0xffff) + (sum >> 16)) as u16);
+    // The first fold may carry again.
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ip.checksum.set(!(sum + (sum >> 16)) as u16);
     write_udp_and_vxlan(udp_and_vxlan, vni, flow, udp_len)?;
     uncover(packet, TEMPLATE_LEN_IPV4, tunnel)
 }
