@@ -144,7 +144,7 @@ vtepd_stop() {
 
 # The daemon compares the pool with its size as its last act and says so.
 vtepd_pool_balanced() {
-  tail -n 1 "$LAB_DIR/$1.log" | tee /dev/stderr | grep -Eiq 'pool.*balanced'
+  tail -n 1 "$LAB_DIR/$1.log" | tee /dev/stderr | grep -q 'packet pool balanced'
 }
 
 # vtepd_kill HOST: kill -9, as by the kernel's out-of-memory killer.
