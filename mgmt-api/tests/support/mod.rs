@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part of this")]
 
+pub mod api;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -167,7 +169,7 @@ impl ControlPlane for FakeControl {
             .ports()
             .filter(|change| change.new.is_none())
             .count();
-        if mirror.fdb.len() + comes > self.capacity + goes {
+        if (mirror.fdb.len() + comes).saturating_sub(goes) > self.capacity {
             let full = changes.ports().find(|change| change.old.is_none()).unwrap();
             let message = format!("the MAC table holds {} entries and is full", self.capacity);
             let refusal = Refusal::new(Code::TableFull, message).at("/mac");

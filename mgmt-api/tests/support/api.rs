@@ -1,0 +1,145 @@
+//! Calls the API without a socket.
+
+#![allow(dead_code, reason = "each test uses its part of this")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use mgmt_api::manager::Manager;
+use mgmt_api::rest::{self, Config};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::FakeControl;
+
+pub struct Api {
+    pub router: Router,
+    pub control: Arc<FakeControl>,
+    pub manager: Manager,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    /// The body, asserting the status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        if self.text.is_empty() {
+            Value::Null
+        } else {
+            self.json()
+        }
+    }
+
+    /// Asserts a problem document with this code and field, and returns its sentence.
+    #[track_caller]
+    pub fn refused(&self, code: &str, field: Option<&str>) -> String {
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["field"].as_str(), field, "{problem}");
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert_eq!(problem["type"], format!("urn:vtepd:problem:{code}"));
+        assert_eq!(
+            self.headers[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Api {
+    /// An API over an empty state that keeps nothing.
+    pub fn new() -> Self {
+        Self::over(FakeControl::default(), None, Config::default())
+    }
+
+    pub fn over(control: FakeControl, store: Option<PathBuf>, config: Config) -> Self {
+        let control = Arc::new(control);
+        let (manager, _writer) = Manager::start(control.clone(), store).unwrap();
+        Self {
+            router: rest::router(manager.clone(), config),
+            control,
+            manager,
+        }
+    }
+
+    /// One with an underlay on eth0, a host, and the network `blue` on eth1, VLAN 100.
+    pub async fn with_fabric() -> Self {
+        let api = Self::new();
+        api.post("/v1/transaction", fabric()).await.expect(200);
+        api
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let builder = Request::builder().method(method).uri(path);
+        let request = match body {
+            Some(body) => builder
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body.to_string())),
+            None => builder.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call("PUT", path, Some(body)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, None).await
+    }
+
+    /// The whole state.
+    pub async fn state(&self) -> Value {
+        self.get("/v1/state").await.expect(200)
+    }
+}
+
+/// A transaction that makes a small fabric.
+pub fn fabric() -> Value {
+    json!({"put": {
+        "interfaces": {
+            "eth0": {"addresses": ["192.0.2.11/24", "2001:db8::11/64"], "gateway": "192.0.2.1"},
+            "eth1": {},
+        },
+        "hosts": {"h1": {"vtep": "192.0.2.12"}, "this-host": {"vtep": "192.0.2.11"}},
+        "networks": {"blue": {
+            "segment": {"type": "vxlan", "vni": 10},
+            "bindings": [{"interface": "eth1", "vlan": 100}],
+        }},
+    }})
+}
