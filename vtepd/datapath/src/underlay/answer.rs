@@ -217,7 +217,9 @@ pub(super) fn icmpv6<P: Packet>(
             }
             Err(_) => DropReason::UnderlayMalformed.into(),
         },
-        Some(&icmpv6::ECHO_REQUEST) if is_ours(ip.destination_addr()) => {
+        Some(&icmpv6::ECHO_REQUEST)
+            if is_ours(ip.destination_addr()) && !ip.source_addr().is_unspecified() =>
+        {
             echo_v6(ingress, packet, l3, l4)
         }
         Some(&mld::QUERY) => match mld::query(&ip, message) {

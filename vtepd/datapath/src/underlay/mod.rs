@@ -42,6 +42,10 @@ pub(crate) fn receive<P: Packet>(
     if header.destination != ingress.interface.mac && !header.destination.is_multicast() {
         return Err(DropReason::OtherMac.into());
     }
+    // Or an answer would go to a group.
+    if header.source.is_multicast() {
+        return Err(DropReason::InvalidSourceMac.into());
+    }
     let l3 = ethernet::Header::LEN + tag_len;
     let Some(&[a, b]) = data.get(l3 - 2..).and_then(<[u8]>::first_chunk) else {
         return Err(DropReason::Truncated.into());
