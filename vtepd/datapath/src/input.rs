@@ -24,7 +24,7 @@ use crate::worker_state::WorkerState;
 /// Headers that the stages look at lie within this much of a frame: outer
 /// Ethernet, tag, IPv6 with an extension header, UDP, VXLAN, and the inner
 /// frame's down to the ports, with IPv6 and an extension header again.
-const HEADERS: usize = 256;
+pub(crate) const HEADERS: usize = 256;
 
 /// The position of a packet in its burst, and where it came in.
 #[derive(Clone, Copy)]
@@ -62,7 +62,11 @@ pub(crate) fn input<P: Packet>(
         vlan = tag.vid();
         tag_len = ethernet::Tag::LEN;
     }
-    match ingress.interface.bound(vlan) {
+    let mut bound = ingress.interface.bound(vlan);
+    if bound == Bound::Nothing && vlan != 0 {
+        (bound, tag_len) = (tenants_own_tag(tables, ingress.interface), 0);
+    }
+    match bound {
         Bound::Nothing => DropReason::Unbound.into(),
         Bound::Network { network, adjacency } => {
             observer.note(ingress.position, Decision::Bound(network, adjacency));
@@ -90,6 +94,23 @@ pub(crate) fn input<P: Packet>(
                 Err(verdict) => verdict,
             }
         }
+    }
+}
+
+/// A tag that nothing is bound to is the tenant's own when untagged frames belong
+/// to a network that carries such tags.
+#[cold]
+fn tenants_own_tag(tables: &View<'_>, interface: &Interface) -> Bound {
+    match interface.bound(0) {
+        bound @ Bound::Network { network, .. }
+            if tables
+                .snapshot
+                .network(network)
+                .is_some_and(|network| network.vlan_transparent) =>
+        {
+            bound
+        }
+        _ => Bound::Nothing,
     }
 }
 

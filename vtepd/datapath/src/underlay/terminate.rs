@@ -16,7 +16,7 @@ use vtepd_wire::{FromBytes, Malformed, ethernet, frame, ipv4, ipv6, udp, vxlan};
 use super::answer;
 use crate::context::Verdict;
 use crate::drop_reason::DropReason;
-use crate::input::Ingress;
+use crate::input::{HEADERS, Ingress};
 use crate::packet::Packet;
 use crate::worker_state::WorkerState;
 
@@ -109,6 +109,10 @@ pub(super) fn ipv6<P: Packet>(
     if local.has_v6(source) {
         return Err(DropReason::OwnPacket.into());
     }
+    // The unspecified address is for duplicate address detection, below.
+    if source.is_multicast() || source.is_loopback() {
+        return Err(DropReason::OuterSource.into());
+    }
     let l4 = l3 + ipv6::Header::LEN + upper.offset;
     if upper.protocol == ipv4::PROTOCOL_ICMPV6 && upper.fragment.is_none() {
         // Solicitations go to groups of their own and come from link-local or no addresses.
@@ -117,7 +121,7 @@ pub(super) fn ipv6<P: Packet>(
     if !local.has_v6(destination) && !local.joined(IpAddr::V6(destination)) {
         return Err(DropReason::OuterDestination.into());
     }
-    if source.is_multicast() || source.is_loopback() || source.is_unspecified() {
+    if source.is_unspecified() {
         return Err(DropReason::OuterSource.into());
     }
     if upper.fragment.is_some() {
@@ -205,6 +209,10 @@ fn strip<P: Packet>(
         packet.truncate(inner.end);
     }
     if !packet.strip_front(inner.start) {
+        return Err(DropReason::Scattered.into());
+    }
+    // Long outer headers have left little of the inner ones in the first segment.
+    if packet.data().len() < packet.frame_len() && !packet.pull_up(HEADERS) {
         return Err(DropReason::Scattered.into());
     }
     // An outer header without a mark changes nothing (RFC 6040, figure 4).
