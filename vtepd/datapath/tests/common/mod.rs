@@ -316,24 +316,9 @@ impl Bench {
         interface: InterfaceIndex,
         mut burst: Burst<MemoryPacket>,
     ) -> Outcome {
-        self.tables.publish();
-        self.reader.online();
         let received = burst.len() as u64;
         let before = self.numbers();
-        let mut recorder = Recorder::default();
-        let tables = self.reader.view();
-        self.pipeline.process(
-            &tables,
-            &mut self.state,
-            &mut self.io,
-            interface,
-            &mut burst,
-            &mut recorder,
-        );
-        assert!(burst.is_empty());
-        // Or a grace period in this thread would wait for this thread.
-        self.reader.offline();
-        self.tables.collect();
+        let recorder = self.process(interface, &mut burst);
         let after = self.numbers();
         let sent = std::mem::take(&mut self.io.sent);
         let outcome = Outcome {
@@ -356,6 +341,32 @@ impl Bench {
             "a packet was lost or counted twice: {outcome:?}"
         );
         outcome
+    }
+
+    /// Sends one frame and leaves what comes of it where it is: frames in `io`, events in `channel`.
+    pub fn send_quietly(&mut self, interface: InterfaceIndex, frame: &[u8]) {
+        let mut burst = Burst::new();
+        burst.push(MemoryPacket::new(frame));
+        self.process(interface, &mut burst);
+    }
+
+    fn process(&mut self, interface: InterfaceIndex, burst: &mut Burst<MemoryPacket>) -> Recorder {
+        self.tables.publish();
+        self.reader.online();
+        let mut recorder = Recorder::default();
+        let tables = self.reader.view();
+        let Self {
+            pipeline,
+            state,
+            io,
+            ..
+        } = self;
+        pipeline.process(&tables, state, io, interface, burst, &mut recorder);
+        assert!(burst.is_empty());
+        // Or a grace period in this thread would wait for this thread.
+        self.reader.offline();
+        self.tables.collect();
+        recorder
     }
 
     fn numbers(&self) -> Numbers {
