@@ -1,0 +1,637 @@
+//! A transaction of desired state becomes table entries.
+//!
+//! First it is checked that everything has room; after that nothing can fail. Then
+//! in the order that no packet meets a reference to something missing:
+//!
+//! ```text
+//!  make    interfaces, bindings, tunnels, networks, flood lists ─► publish
+//!          VNIs, VTEPs, MACs, neighbours that refer to them
+//!  unmake  MACs, neighbours, VNIs, VTEPs ─► every worker has moved on
+//!          adjacencies and networks that nothing refers to ─► publish, moved on
+//! ```
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use mgmt_api::change::Changes;
+use mgmt_api::refusal::{Code, Refusal};
+use mgmt_api::resources::{
+    Attachment, Flood, Host, Location, Network as ApiNetwork, Port as ApiPort, Segment, StaticFdb,
+};
+use mgmt_api::state::{Handle, View};
+use vtepd_datapath::learn::NetworkLearning;
+use vtepd_datapath::underlay::membership::Member;
+use vtepd_tables::{
+    Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, InterfaceIndex, Neighbour, Network,
+    NetworkIndex, Origin, Port, TableFull,
+};
+use vtepd_wire::{Mac, Vni, vxlan};
+
+use super::Control;
+use super::places::Place;
+use super::underlay::wire_tag;
+
+/// What the control side keeps of each network besides its table entry.
+#[derive(Default)]
+pub struct Networks {
+    list: Vec<NetworkState>,
+}
+
+#[derive(Default)]
+struct NetworkState {
+    ports: BTreeSet<AdjacencyIndex>,
+    hosts: BTreeSet<Handle<Host>>,
+    group: Option<Member>,
+}
+
+impl Networks {
+    fn at(&mut self, network: Handle<ApiNetwork>) -> &mut NetworkState {
+        if self.list.len() <= network.index() {
+            self.list
+                .resize_with(network.index() + 1, NetworkState::default);
+        }
+        &mut self.list[network.index()]
+    }
+
+    fn memberships(&self) -> Vec<Member> {
+        let mut members: Vec<Member> = Vec::new();
+        for member in self.list.iter().filter_map(|network| network.group) {
+            if !members.contains(&member) {
+                members.push(member);
+            }
+        }
+        members
+    }
+}
+
+/// The index of a network: handles are dense, and one that was freed is not given
+/// out again within the transaction that freed it, as [`NetworkIndex`] needs it.
+pub fn network_index(network: Handle<ApiNetwork>) -> Option<NetworkIndex> {
+    NetworkIndex::new(u16::try_from(network.index() + 1).ok()?)
+}
+
+/// Who has a MAC, and where: what ports and static entries have in common.
+struct Station<'a> {
+    network: Handle<ApiNetwork>,
+    mac: Mac,
+    location: Location,
+    port: Option<&'a ApiPort>,
+}
+
+impl<'a> From<&'a ApiPort> for Station<'a> {
+    fn from(port: &'a ApiPort) -> Self {
+        Self {
+            network: port.network,
+            mac: Mac(port.mac.0),
+            location: port.location,
+            port: Some(port),
+        }
+    }
+}
+
+impl From<&StaticFdb> for Station<'_> {
+    fn from(entry: &StaticFdb) -> Self {
+        Self {
+            network: entry.network,
+            mac: Mac(entry.mac.0),
+            location: entry.location,
+            port: None,
+        }
+    }
+}
+
+impl Station<'_> {
+    fn key(&self) -> Option<FdbKey> {
+        Some(FdbKey::new(network_index(self.network)?, self.mac))
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.port.into_iter().flat_map(|port| port.addresses.iter())
+    }
+
+    /// What leads to it.
+    fn place(&self, view: View<'_>) -> Option<Place> {
+        Some(match self.location {
+            Location::Local(attachment) => Place::Attachment(attachment),
+            Location::Remote(host) => match view.get(self.network)?.segment.attachment() {
+                Some(segment) => Place::Attachment(segment),
+                None => Place::Host(host),
+            },
+        })
+    }
+}
+
+/// Stations before and after, of ports and static entries alike.
+fn stations<'a>(
+    changes: Changes<'a>,
+) -> impl Iterator<Item = (Option<Station<'a>>, Option<Station<'a>>)> {
+    let ports = changes
+        .ports()
+        .map(|change| (change.old.map(Station::from), change.new.map(Station::from)));
+    let entries = changes
+        .fdb()
+        .map(|change| (change.old.map(Station::from), change.new.map(Station::from)));
+    ports.chain(entries)
+}
+
+/// Stations that stay as they are, of networks whose segment changes: what leads
+/// to those on other hosts changes with it.
+fn stations_of_changed_segments<'a>(changes: Changes<'a>) -> Vec<Station<'a>> {
+    let segments = changes
+        .networks()
+        .filter(|change| match (change.old, change.new) {
+            (Some(old), Some(new)) => old.segment.attachment() != new.segment.attachment(),
+            _ => false,
+        });
+    let networks: HashSet<Handle<ApiNetwork>> = segments.map(|change| change.handle).collect();
+    if networks.is_empty() {
+        return Vec::new();
+    }
+    let ports = changes
+        .after
+        .iter::<ApiPort>()
+        .map(|(_, port)| Station::from(port));
+    let entries = changes
+        .after
+        .iter::<StaticFdb>()
+        .map(|(_, entry)| Station::from(entry));
+    ports
+        .chain(entries)
+        .filter(|station| networks.contains(&station.network))
+        .collect()
+}
+
+fn refuse(full: TableFull) -> Refusal {
+    Refusal::new(Code::TableFull, full.to_string())
+}
+
+impl Control {
+    /// Makes a transaction true; afterwards every worker forwards by it.
+    pub fn apply(&mut self, changes: &Changes<'_>) -> Result<(), Refusal> {
+        let changes = *changes;
+        self.check_room(changes)?;
+        let gone = self.make_infrastructure(changes);
+        self.tables.publish();
+        self.enter_references(changes);
+        self.remove_references(changes);
+        self.tables.synchronize();
+        self.clear_up(changes, &gone);
+        Ok(())
+    }
+
+    /// Refuses what would not fit; nothing has changed then.
+    fn check_room(&mut self, changes: Changes<'_>) -> Result<(), Refusal> {
+        for change in changes.networks() {
+            if change.new.is_some() && network_index(change.handle).is_none() {
+                let message = format!("at most {} networks are possible", NetworkIndex::MAX);
+                let name = changes.after.name_of(change.handle);
+                return Err(Refusal::new(Code::TableFull, message).of(name));
+            }
+        }
+        self.places.check_room(self.new_places(changes))?;
+        let (mut macs, mut ipv4, mut ipv6) = (0, 0, 0);
+        for station in stations(changes).filter_map(|(_, new)| new) {
+            macs += usize::from(
+                station
+                    .key()
+                    .is_some_and(|key| self.tables.fdb.get(key).is_none()),
+            );
+            for address in station.addresses() {
+                let known = network_index(station.network)
+                    .is_some_and(|network| self.tables.neighbours.get(network, address).is_some());
+                let count = if address.is_ipv4() {
+                    &mut ipv4
+                } else {
+                    &mut ipv6
+                };
+                *count += usize::from(!known);
+            }
+        }
+        self.tables.fdb.reserve(macs).map_err(refuse)?;
+        self.tables.neighbours.reserve(ipv4, ipv6).map_err(refuse)
+    }
+
+    fn new_places(&self, changes: Changes<'_>) -> usize {
+        let is_new = |place| self.places.get(place).is_none();
+        let bindings = changes.bindings().filter(|change| change.new.is_some());
+        let hosts = changes
+            .hosts()
+            .filter(|change| change.new.is_some_and(|host| !host.is_local));
+        let networks = changes.networks().filter(|change| {
+            change
+                .new
+                .is_some_and(|network| group_of(network).is_some())
+        });
+        bindings
+            .filter(|change| is_new(Place::Attachment(change.attachment)))
+            .count()
+            + hosts
+                .filter(|change| is_new(Place::Host(change.handle)))
+                .count()
+            + networks
+                .filter(|change| is_new(Place::Group(change.handle)))
+                .count()
+    }
+
+    /// Everything that MACs and neighbours may refer to. Returns the places that
+    /// are no longer wanted.
+    fn make_infrastructure(&mut self, changes: Changes<'_>) -> Vec<Place> {
+        let underlay_changed = self.underlay.update(&changes);
+        let mut gone = Vec::new();
+        let mut affected: BTreeSet<Handle<ApiNetwork>> = BTreeSet::new();
+        self.set_interfaces(changes);
+        self.set_bindings(changes, &mut affected, &mut gone);
+        for change in changes.hosts() {
+            match change.new.filter(|host| !host.is_local) {
+                Some(_) => drop(self.places.take(Place::Host(change.handle))),
+                None => gone.push(Place::Host(change.handle)),
+            }
+        }
+        for change in changes.networks() {
+            affected.insert(change.handle);
+            if let Some(network) = change.new {
+                self.set_network(change.handle, network);
+            }
+        }
+        for change in changes.members() {
+            affected.insert(change.network);
+            let hosts = &mut self.networks.at(change.network).hosts;
+            if change.joins {
+                hosts.insert(change.host)
+            } else {
+                hosts.remove(&change.host)
+            };
+        }
+        if underlay_changed {
+            // A group's tunnel may leave elsewhere now.
+            let groups = changes
+                .after
+                .iter::<ApiNetwork>()
+                .filter(|(_, network)| group_of(network).is_some());
+            affected.extend(groups.map(|(handle, _)| handle));
+        }
+        for network in affected {
+            self.set_flood(changes.after, network, &mut gone);
+        }
+        if underlay_changed {
+            self.refresh_tunnels();
+        }
+        self.set_memberships();
+        gone
+    }
+
+    /// Interfaces, and which tag of them is the underlay's.
+    fn set_interfaces(&mut self, changes: Changes<'_>) {
+        let untagged_or =
+            |tag: Option<mgmt_api::resources::Tag>| tag.map_or(0, |tag| tag.vid.get());
+        let snapshot = self.tables.edit();
+        for old in changes
+            .interfaces()
+            .filter_map(|change| change.old)
+            .filter(|old| old.is_underlay())
+        {
+            let interface = snapshot.interface_mut(InterfaceIndex(old.device.0 as u8));
+            interface.bind(untagged_or(old.tag), Bound::Nothing);
+        }
+        for new in changes.interfaces().filter_map(|change| change.new) {
+            let index = InterfaceIndex(new.device.0 as u8);
+            let interface = snapshot.interface_mut(index);
+            interface.mac = self.underlay.mac(index);
+            interface.mtu = changes.after.interface_mtu(new);
+            if new.is_underlay() {
+                interface.bind(untagged_or(new.tag), Bound::Underlay);
+            }
+        }
+        for (index, underlay) in self.underlay.interfaces() {
+            if snapshot.interface(index).is_some() {
+                snapshot.interface_mut(index).underlay = underlay;
+            }
+        }
+    }
+
+    /// Which network the frames of each interface and tag belong to.
+    fn set_bindings(
+        &mut self,
+        changes: Changes<'_>,
+        affected: &mut BTreeSet<Handle<ApiNetwork>>,
+        gone: &mut Vec<Place>,
+    ) {
+        for change in changes.bindings() {
+            affected.extend(change.old.into_iter().chain(change.new));
+            let place = Place::Attachment(change.attachment);
+            let vlan = change.attachment.tag.map_or(0, |tag| tag.vid.get());
+            let Some(index) = interface_index(changes, change.attachment) else {
+                continue;
+            };
+            if let (Some(old), Some(adjacency)) = (change.old, self.places.get(place)) {
+                self.networks.at(old).ports.remove(&adjacency);
+            }
+            let network = change.new.and_then(network_index);
+            let (Some(new), Some(network)) = (change.new, network) else {
+                self.tables
+                    .edit()
+                    .interface_mut(index)
+                    .bind(vlan, Bound::Nothing);
+                gone.push(place);
+                continue;
+            };
+            let Some(adjacency) = self.places.take(place) else {
+                continue;
+            };
+            let tag = change.attachment.tag.and_then(wire_tag);
+            let snapshot = self.tables.edit();
+            *snapshot.adjacency_mut(adjacency) = Adjacency::Port(Port {
+                interface: index,
+                network,
+                tag,
+            });
+            snapshot
+                .interface_mut(index)
+                .bind(vlan, Bound::Network { network, adjacency });
+            self.networks.at(new).ports.insert(adjacency);
+        }
+    }
+
+    fn set_network(&mut self, handle: Handle<ApiNetwork>, network: &ApiNetwork) {
+        let Some(index) = network_index(handle) else {
+            return;
+        };
+        let entry = self.tables.edit().network_mut(index);
+        entry.vni = vni_of(network);
+        entry.learning = network.learning;
+        entry.vlan_transparent = network.vlan_transparent;
+        entry.suppression = network.arp_suppression;
+        let settings = NetworkLearning {
+            ageing: u16::try_from(network.ageing)
+                .unwrap_or(u16::MAX / 2)
+                .min(u16::MAX / 2),
+            limit: network.learn_limit.unwrap_or(u32::MAX),
+        };
+        self.learner
+            .set_network(index, network.learning.then_some(settings));
+    }
+
+    /// The ways of a network's BUM frames, and its group.
+    fn set_flood(&mut self, after: View<'_>, handle: Handle<ApiNetwork>, gone: &mut Vec<Place>) {
+        let (Some(index), Some(network)) = (network_index(handle), after.get(handle)) else {
+            self.networks.at(handle).group = None;
+            gone.push(Place::Group(handle));
+            return;
+        };
+        let state = self.networks.at(handle);
+        let ports: Vec<AdjacencyIndex> = state.ports.iter().copied().collect();
+        let hosts: Vec<Handle<Host>> = state.hosts.iter().copied().collect();
+        let mut tunnels = Vec::new();
+        if let Some((group, on)) = group_of(network) {
+            let on = on.and_then(|on| Some(InterfaceIndex(after.get(on)?.device.0 as u8)));
+            // A group has one port: that of the hosts that listen to it.
+            let port = hosts
+                .iter()
+                .find_map(|host| self.underlay.udp_port(*host))
+                .unwrap_or(vxlan::PORT);
+            let built = self.underlay.group(group, on, port);
+            self.networks.at(handle).group = built.as_ref().map(|(_, member)| *member);
+            if let (Some((adjacency, _)), Some(at)) =
+                (built, self.places.take(Place::Group(handle)))
+            {
+                *self.tables.edit().adjacency_mut(at) = adjacency;
+                tunnels.push(at);
+            }
+        } else {
+            self.networks.at(handle).group = None;
+            gone.push(Place::Group(handle));
+            if vni_of(network).is_some() {
+                tunnels.extend(
+                    hosts
+                        .iter()
+                        .filter_map(|host| self.places.get(Place::Host(*host))),
+                );
+            }
+        }
+        self.tables
+            .edit()
+            .network_mut(index)
+            .set_flood(&ports, &tunnels);
+    }
+
+    /// Builds the tunnels to all remote hosts anew and asks for next hops that are
+    /// not known yet.
+    pub(super) fn refresh_tunnels(&mut self) {
+        let now = self.now_ms();
+        self.resolver.set(self.underlay.next_hops(), now);
+        let hosts: Vec<Handle<Host>> = self.underlay.remote_hosts().map(|(host, _)| host).collect();
+        for host in hosts {
+            let mac = self
+                .underlay
+                .next_hop(host)
+                .and_then(|hop| self.resolver.mac(hop));
+            if let Some(at) = self.places.get(Place::Host(host)) {
+                *self.tables.edit().adjacency_mut(at) = self.underlay.tunnel(host, mac);
+            }
+        }
+        let questions = self.resolver.questions(now);
+        self.transmit(questions);
+    }
+
+    /// Our addresses and groups, and the reports that joining and leaving them takes.
+    fn set_memberships(&mut self) {
+        let members = self.networks.memberships();
+        let now = self.now_ms();
+        let mut frames = self.membership.set(&members, now);
+        frames.extend(self.membership.reports(now));
+        let addresses: Vec<IpAddr> = self.underlay.local_addresses().collect();
+        self.tables
+            .edit()
+            .local
+            .set(addresses, members.iter().map(|member| member.group));
+        self.transmit(frames);
+    }
+
+    /// VNIs, VTEPs, MACs and neighbours.
+    fn enter_references(&mut self, changes: Changes<'_>) {
+        for change in changes.networks() {
+            if let (Some(vni), Some(index)) =
+                (change.new.and_then(vni_of), network_index(change.handle))
+            {
+                self.tables.set_vni(vni, Some(index));
+            }
+        }
+        for change in changes.hosts() {
+            let vtep = change.new.and_then(Host::remote_vtep);
+            if let (Some(vtep), Some(at)) = (vtep, self.places.get(Place::Host(change.handle))) {
+                entered(self.tables.remote_vteps.insert(vtep, at));
+            }
+        }
+        let now = self.now() as u16;
+        let moved = stations_of_changed_segments(changes);
+        for station in stations(changes).filter_map(|(_, new)| new).chain(moved) {
+            let place = station.place(changes.after);
+            let (Some(key), Some(adjacency)) = (
+                station.key(),
+                place.and_then(|place| self.places.get(place)),
+            ) else {
+                continue;
+            };
+            let entry = FdbEntry {
+                adjacency,
+                origin: Origin::Static,
+            };
+            let previous = entered(self.tables.fdb.insert(key, entry, now)).flatten();
+            if previous.is_some_and(|previous| previous.origin == Origin::Learned) {
+                self.learner.replaced(key);
+            }
+            if let Some(network) = network_index(station.network) {
+                for address in station.addresses() {
+                    let neighbour = Neighbour {
+                        mac: station.mac,
+                        adjacency,
+                    };
+                    entered(self.tables.neighbours.insert(network, address, neighbour));
+                }
+            }
+        }
+    }
+
+    /// Takes out what is gone, unless somebody else of the same transaction has
+    /// taken its place.
+    fn remove_references(&mut self, changes: Changes<'_>) {
+        if stations(changes).any(|(old, _)| old.is_some()) {
+            let mut keys = HashSet::new();
+            let mut addresses = HashSet::new();
+            for station in stations(changes).filter_map(|(_, new)| new) {
+                keys.extend(station.key());
+                addresses.extend(
+                    station
+                        .addresses()
+                        .map(|address| (station.network, address)),
+                );
+            }
+            for station in stations(changes).filter_map(|(old, _)| old) {
+                if let Some(key) = station.key().filter(|key| !keys.contains(key)) {
+                    self.tables.fdb.remove(key);
+                }
+                let Some(network) = network_index(station.network) else {
+                    continue;
+                };
+                for address in station.addresses() {
+                    if !addresses.contains(&(station.network, address)) {
+                        self.tables.neighbours.remove(network, address);
+                    }
+                }
+            }
+        }
+        let new_vteps: HashSet<IpAddr> = changes
+            .hosts()
+            .filter_map(|change| change.new.and_then(Host::remote_vtep))
+            .collect();
+        for vtep in changes
+            .hosts()
+            .filter_map(|change| change.old.and_then(Host::remote_vtep))
+        {
+            if !new_vteps.contains(&vtep) {
+                self.tables.remote_vteps.remove(vtep);
+            }
+        }
+        let new_vnis: HashSet<Vni> = changes
+            .networks()
+            .filter_map(|change| change.new.and_then(vni_of))
+            .collect();
+        for vni in changes
+            .networks()
+            .filter_map(|change| change.old.and_then(vni_of))
+        {
+            if !new_vnis.contains(&vni) {
+                self.tables.set_vni(vni, None);
+            }
+        }
+    }
+
+    /// No worker refers to what is gone any more: its indices may be used again
+    /// once no event speaks of it either.
+    fn clear_up(&mut self, changes: Changes<'_>, gone: &[Place]) {
+        let networks: Vec<NetworkIndex> = changes
+            .networks()
+            .filter(|change| change.new.is_none())
+            .filter_map(|change| network_index(change.handle))
+            .collect();
+        let adjacencies: HashSet<AdjacencyIndex> = gone
+            .iter()
+            .filter_map(|place| self.places.give_up(*place))
+            .collect();
+        // A binding that went from one network to another keeps its index.
+        let moved: HashSet<(NetworkIndex, AdjacencyIndex)> = changes
+            .bindings()
+            .filter_map(|change| {
+                let at = self.places.get(Place::Attachment(change.attachment))?;
+                Some((network_index(change.old?)?, at))
+            })
+            .collect();
+        let unlearning = changes.networks().any(|change| {
+            change.old.is_some_and(|old| old.learning)
+                && change.new.is_some_and(|new| !new.learning)
+        });
+        if networks.is_empty() && adjacencies.is_empty() && moved.is_empty() && !unlearning {
+            return;
+        }
+        for network in &networks {
+            *self.tables.edit().network_mut(*network) = Network::default();
+            self.learner.set_network(*network, None);
+        }
+        for adjacency in &adjacencies {
+            *self.tables.edit().adjacency_mut(*adjacency) = Adjacency::Vacant;
+        }
+        self.drain_events();
+        let staged_networks: Vec<bool> = (0..=NetworkIndex::MAX)
+            .map(|index| {
+                let network =
+                    NetworkIndex::new(index).and_then(|index| self.tables.staged().network(index));
+                network.is_some_and(|network| network.learning)
+            })
+            .collect();
+        self.learner.forget(&mut self.tables, |row| {
+            let adjacency = row.entry.adjacency;
+            let network = row.key.network();
+            adjacencies.contains(&adjacency)
+                || network.is_none_or(|network| {
+                    moved.contains(&(network, adjacency)) || !staged_networks[network.as_usize()]
+                })
+        });
+        self.tables.publish();
+        self.tables.synchronize();
+        self.places.release();
+    }
+}
+
+/// There was room, as `check_room` saw under the same lock; a table that refuses
+/// all the same has met dozens of keys with one hash, which its keys make a
+/// matter of lifetimes.
+fn entered<T>(result: Result<T, TableFull>) -> Option<T> {
+    result
+        .inspect_err(|full| tracing::error!(%full, "an entry could not be made"))
+        .ok()
+}
+
+fn vni_of(network: &ApiNetwork) -> Option<Vni> {
+    match network.segment {
+        Segment::Vxlan(vni) => Vni::new(vni.get()),
+        Segment::Vlan { .. } => None,
+    }
+}
+
+fn group_of(
+    network: &ApiNetwork,
+) -> Option<(IpAddr, Option<Handle<mgmt_api::resources::Interface>>)> {
+    match (network.segment, network.flood) {
+        (Segment::Vxlan(_), Flood::Multicast { group, interface }) => Some((group, interface)),
+        _ => None,
+    }
+}
+
+/// The interface of a binding that comes or goes.
+fn interface_index(changes: Changes<'_>, attachment: Attachment) -> Option<InterfaceIndex> {
+    let interface = changes
+        .after
+        .get(attachment.interface)
+        .or_else(|| changes.before.get(attachment.interface))?;
+    Some(InterfaceIndex(interface.device.0 as u8))
+}

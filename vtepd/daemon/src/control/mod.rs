@@ -1,0 +1,187 @@
+//! The control side: the one writer of the tables.
+//!
+//! ```text
+//!   API ──apply──► Control ──► TablesWriter ──► workers
+//!                    ▲  │ commands
+//!             events │  ▼
+//!                  workers
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `apply` | a transaction of desired state becomes table entries |
+//! | `places` | adjacency indices: who has which |
+//! | `underlay` | routes to remote VTEPs, their tunnels, groups |
+//! | `tick` | the control thread: events, ageing, questions |
+//! | `status` | what the API may read |
+
+mod apply;
+mod places;
+mod status;
+mod tick;
+mod underlay;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mgmt_api::change::Changes;
+use mgmt_api::control::{
+    ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, TableStatus,
+    UnderlayNeighbour, WorkerStatus,
+};
+use mgmt_api::mac::Mac;
+use mgmt_api::refusal::Refusal;
+use mgmt_api::resources::Network;
+use mgmt_api::state::Handle;
+use parking_lot::Mutex;
+use vtepd_datapath::learn::Learner;
+use vtepd_datapath::underlay::membership::Membership;
+use vtepd_datapath::underlay::resolver::Resolver;
+use vtepd_datapath::{Command, SmallFrame};
+use vtepd_tables::{InterfaceIndex, TablesWriter};
+
+use crate::device::Device;
+use crate::workers::WorkerHandle;
+use apply::Networks;
+use places::Places;
+use status::BusyMeter;
+use underlay::Underlay;
+
+pub use tick::run as run_thread;
+
+/// What the daemon gives the control side.
+pub struct Parts {
+    pub facts: Facts,
+    pub tables: TablesWriter,
+    pub learned_limit: usize,
+    pub devices: Arc<[Device]>,
+    pub workers: Arc<[WorkerHandle]>,
+    pub tunnels: TunnelSettings,
+    pub start: Instant,
+}
+
+/// What all tunnels have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelSettings {
+    pub dscp: u8,
+    pub ttl: u8,
+}
+
+/// The data plane as the management plane sees it.
+pub struct Plane {
+    facts: Facts,
+    devices: Arc<[Device]>,
+    workers: Arc<[WorkerHandle]>,
+    control: Mutex<Control>,
+    busy: BusyMeter,
+}
+
+/// Everything that only the holder of the lock may do: there is one writer.
+struct Control {
+    tables: TablesWriter,
+    learner: Learner,
+    resolver: Resolver,
+    membership: Membership,
+    places: Places,
+    networks: Networks,
+    underlay: Underlay,
+    workers: Arc<[WorkerHandle]>,
+    start: Instant,
+}
+
+impl Plane {
+    /// A data plane that forwards nothing yet.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let control = Control {
+            tables: parts.tables,
+            learner: Learner::new(parts.learned_limit),
+            resolver: Resolver::default(),
+            membership: Membership::default(),
+            places: Places::default(),
+            networks: Networks::default(),
+            underlay: Underlay::new(&parts.devices, parts.tunnels),
+            workers: Arc::clone(&parts.workers),
+            start: parts.start,
+        };
+        Arc::new(Self {
+            facts: parts.facts,
+            busy: BusyMeter::new(parts.workers.len()),
+            devices: parts.devices,
+            workers: parts.workers,
+            control: Mutex::new(control),
+        })
+    }
+}
+
+impl Control {
+    /// Milliseconds since the start.
+    fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Seconds since the start; the workers count the same by their cycles.
+    fn now(&self) -> u32 {
+        self.start.elapsed().as_secs() as u32
+    }
+
+    /// Has a worker send frames. Which one does not matter: each can send out of
+    /// every interface. A full queue loses them; whoever asks, asks again.
+    fn transmit(&self, frames: impl IntoIterator<Item = (InterfaceIndex, SmallFrame)>) {
+        let Some(worker) = self.workers.first() else {
+            return;
+        };
+        for (interface, frame) in frames {
+            if worker
+                .channel
+                .commands
+                .push(Command::Transmit { interface, frame })
+                .is_err()
+            {
+                tracing::debug!(%interface, "the worker has too many frames to send waiting: one lost");
+            }
+        }
+    }
+}
+
+impl ControlPlane for Plane {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn apply(&self, changes: &Changes<'_>) -> Result<(), Refusal> {
+        self.control.lock().apply(changes)
+    }
+
+    fn health(&self) -> Result<(), String> {
+        status::health(&self.workers)
+    }
+
+    fn interfaces(&self) -> Vec<InterfaceStatus> {
+        let names = self.control.lock().underlay.interface_ids();
+        status::interfaces(&self.devices, &self.workers, &names)
+    }
+
+    fn workers(&self) -> Vec<WorkerStatus> {
+        status::workers(&self.workers, &self.busy)
+    }
+
+    fn drops(&self) -> Vec<DropCount> {
+        status::drops(&self.workers)
+    }
+
+    fn tables(&self) -> Vec<TableStatus> {
+        status::tables(&self.control.lock().tables)
+    }
+
+    fn fdb(&self, network: Handle<Network>, after: Option<Mac>, limit: usize) -> Vec<FdbEntry> {
+        self.control.lock().list_fdb(network, after, limit)
+    }
+
+    fn forget_learned(&self, which: Forget) -> u64 {
+        self.control.lock().forget_learned(which)
+    }
+
+    fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
+        self.control.lock().list_neighbours()
+    }
+}

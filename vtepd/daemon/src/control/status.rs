@@ -1,0 +1,282 @@
+//! What the API may read: the same numbers for REST, metrics and the client.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use mgmt_api::control::{
+    DropCount, FdbEntry, FdbLocation, Forget, InterfaceStatus, NeighbourState, StageCycles,
+    TableStatus, Traffic, UnderlayNeighbour, WorkerStatus,
+};
+use mgmt_api::id::Id;
+use mgmt_api::mac::Mac;
+use mgmt_api::resources::Network;
+use mgmt_api::state::Handle;
+use parking_lot::Mutex;
+use vtepd_datapath::learn::learner::age_of;
+use vtepd_datapath::underlay::resolver::HopState;
+use vtepd_datapath::{DropReason, Stage};
+use vtepd_tables::{FdbRow, InterfaceIndex, Origin, TablesWriter, Usage};
+
+use super::Control;
+use super::apply::network_index;
+use super::places::Place;
+use crate::device::Device;
+use crate::workers::WorkerHandle;
+
+/// The share of time that each worker spends on packets, over the last second.
+pub struct BusyMeter {
+    state: Mutex<Meter>,
+}
+
+struct Meter {
+    since: Instant,
+    stalled: Vec<bool>,
+    /// Loops, busy loops and cycles at the last sample; busy share and cycles per
+    /// second come from these.
+    last: Vec<(u64, u64, u64)>,
+    busy: Vec<f64>,
+}
+
+impl BusyMeter {
+    pub fn new(workers: usize) -> Self {
+        let meter = Meter {
+            since: Instant::now(),
+            stalled: vec![false; workers],
+            last: vec![(0, 0, 0); workers],
+            busy: vec![0.0; workers],
+        };
+        Self {
+            state: Mutex::new(meter),
+        }
+    }
+
+    /// Takes a sample once a second.
+    pub fn sample(&self, workers: &[WorkerHandle]) {
+        let mut meter = self.state.lock();
+        let elapsed = meter.since.elapsed().as_secs_f64();
+        if elapsed < 1.0 {
+            return;
+        }
+        meter.since = Instant::now();
+        for (position, worker) in workers.iter().enumerate() {
+            let cycles: u64 = Stage::ALL
+                .iter()
+                .map(|stage| worker.counters.spent(*stage))
+                .sum();
+            let now = (
+                worker.counters.loops.get(),
+                worker.counters.busy_loops.get(),
+                cycles,
+            );
+            let (loops, _, last_cycles) = meter.last[position];
+            meter.stalled[position] = now.0 == loops;
+            let per_second = cycles.wrapping_sub(last_cycles) as f64 / elapsed;
+            meter.busy[position] = (per_second / worker.cycles_per_second as f64).min(1.0);
+            meter.last[position] = now;
+        }
+    }
+
+    fn busy(&self, worker: usize) -> f64 {
+        self.state
+            .lock()
+            .busy
+            .get(worker)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Whether all workers run.
+pub fn health(workers: &[WorkerHandle]) -> Result<(), String> {
+    let dead = workers
+        .iter()
+        .find(|worker| !worker.running.load(Ordering::Acquire));
+    match dead {
+        Some(worker) => Err(format!("the worker on core {} does not run", worker.core)),
+        None => Ok(()),
+    }
+}
+
+/// Interfaces: what the device says and what the workers counted.
+pub fn interfaces(
+    devices: &[Device],
+    workers: &[WorkerHandle],
+    ids: &[Option<Id>],
+) -> Vec<InterfaceStatus> {
+    let status = |(position, device): (usize, &Device)| {
+        let index = InterfaceIndex(position as u8);
+        let sum = |read: &dyn Fn(&vtepd_datapath::counters::InterfaceCounters) -> u64| {
+            workers
+                .iter()
+                .map(|worker| read(worker.counters.interface(index)))
+                .sum::<u64>()
+        };
+        let link = device.port.link().ok();
+        let stats = device.port.stats().unwrap_or_default();
+        let refused = sum(&|counters| counters.tx_refused.get());
+        InterfaceStatus {
+            id: ids.get(position).cloned().flatten(),
+            device: device.name.clone(),
+            driver: device.port.info().driver.clone(),
+            mac: Mac(device.mac),
+            mtu: device.mtu,
+            link_up: link.is_some_and(|link| link.up),
+            speed_mbps: link.and_then(|link| link.speed),
+            rx: Traffic {
+                packets: sum(&|counters| counters.rx_packets.get()),
+                bytes: sum(&|counters| counters.rx_bytes.get()),
+                dropped: stats.rx_missed + stats.rx_no_mbuf,
+                errors: stats.rx_errors,
+            },
+            tx: Traffic {
+                packets: sum(&|counters| counters.tx_packets.get()).saturating_sub(refused),
+                bytes: sum(&|counters| counters.tx_bytes.get()),
+                dropped: refused,
+                errors: stats.tx_errors,
+            },
+        }
+    };
+    devices.iter().enumerate().map(status).collect()
+}
+
+/// Workers and where their cycles went.
+pub fn workers(workers: &[WorkerHandle], meter: &BusyMeter) -> Vec<WorkerStatus> {
+    let status = |(position, worker): (usize, &WorkerHandle)| {
+        let counters = &worker.counters;
+        let packets = counters.packets.get();
+        let stage = |stage: &Stage| StageCycles {
+            stage: stage.name().to_owned(),
+            packets,
+            cycles: counters.spent(*stage),
+        };
+        WorkerStatus {
+            worker: position as u32,
+            core: worker.core,
+            running: worker.running.load(Ordering::Acquire),
+            iterations: counters.loops.get(),
+            busy: meter.busy(position),
+            packets,
+            stages: Stage::ALL.iter().map(stage).collect(),
+        }
+    };
+    workers.iter().enumerate().map(status).collect()
+}
+
+/// Every drop reason, summed over the workers.
+pub fn drops(workers: &[WorkerHandle]) -> Vec<DropCount> {
+    let count = |reason: &DropReason| DropCount {
+        reason: reason.name().to_owned(),
+        description: reason.description().to_owned(),
+        interface: None,
+        packets: workers
+            .iter()
+            .map(|worker| worker.counters.drops(*reason))
+            .sum(),
+    };
+    DropReason::ALL.iter().map(count).collect()
+}
+
+/// The tables and how full they are.
+pub fn tables(tables: &TablesWriter) -> Vec<TableStatus> {
+    let [neighbours4, neighbours6] = tables.neighbours.usage();
+    let [vteps4, vteps6] = tables.remote_vteps.usage();
+    let status = |(name, usage): (&str, Usage)| TableStatus {
+        name: name.to_owned(),
+        capacity: usage.capacity as u64,
+        used: usage.used as u64,
+        high_water: usage.high_water as u64,
+        failed_inserts: usage.failed_inserts,
+    };
+    [
+        ("fdb", tables.fdb.usage()),
+        ("neighbours-ipv4", neighbours4),
+        ("neighbours-ipv6", neighbours6),
+        ("vteps-ipv4", vteps4),
+        ("vteps-ipv6", vteps6),
+    ]
+    .into_iter()
+    .map(status)
+    .collect()
+}
+
+impl Control {
+    /// Entries of a network in the order of their MACs, from after one on.
+    pub(super) fn list_fdb(
+        &self,
+        network: Handle<Network>,
+        after: Option<Mac>,
+        limit: usize,
+    ) -> Vec<FdbEntry> {
+        let Some(network) = network_index(network) else {
+            return Vec::new();
+        };
+        // The table is in the order of its hashes: keep the smallest of what is asked for.
+        let mut page: BTreeMap<Mac, FdbRow> = BTreeMap::new();
+        self.tables.fdb.scan(0, self.tables.fdb.buckets(), |row| {
+            let mac = Mac(row.key.mac().0);
+            if row.key.network() == Some(network) && after.is_none_or(|after| mac > after) {
+                page.insert(mac, row);
+                if page.len() > limit {
+                    page.pop_last();
+                }
+            }
+        });
+        let now = self.now();
+        let entry = |(mac, row): (Mac, FdbRow)| {
+            let location = match self.places.owner(row.entry.adjacency)? {
+                Place::Attachment(attachment) => FdbLocation::Local(attachment),
+                Place::Host(host) => FdbLocation::Remote(host),
+                Place::Group(_) => return None,
+            };
+            let learned_age =
+                (row.entry.origin == Origin::Learned).then(|| u32::from(age_of(&row, now)));
+            Some(FdbEntry {
+                mac,
+                location,
+                learned_age,
+            })
+        };
+        page.into_iter().filter_map(entry).collect()
+    }
+
+    pub(super) fn forget_learned(&mut self, which: Forget) -> u64 {
+        let network = which.network.map(network_index);
+        let gone = self.learner.forget(&mut self.tables, |row| {
+            network.is_none_or(|network| row.key.network() == network)
+                && which.mac.is_none_or(|mac| row.key.mac().0 == mac.0)
+        });
+        self.tables.synchronize();
+        gone as u64
+    }
+
+    pub(super) fn list_neighbours(&self) -> Vec<UnderlayNeighbour> {
+        let hosts: Vec<_> = self
+            .underlay
+            .remote_hosts()
+            .filter_map(|(host, _)| {
+                Some((self.underlay.next_hop(host)?, self.underlay.host_id(host)?))
+            })
+            .collect();
+        let list = self.resolver.list(self.now_ms()).into_iter();
+        list.filter_map(|(hop, mac, state, silent_ms)| {
+            Some(UnderlayNeighbour {
+                interface: self.underlay.interface_id(hop.interface)?.clone(),
+                address: hop.address,
+                mac: mac.map(|mac| Mac(mac.0)),
+                state: match state {
+                    HopState::Incomplete => NeighbourState::Incomplete,
+                    HopState::Reachable => NeighbourState::Reachable,
+                    HopState::Stale => NeighbourState::Stale,
+                },
+                age_seconds: mac.map(|_| (silent_ms / 1000) as u32),
+                hosts: hosts
+                    .iter()
+                    .filter(|(other, _)| *other == hop)
+                    .map(|(_, id)| id.clone())
+                    .collect(),
+            })
+        })
+        .collect()
+    }
+}

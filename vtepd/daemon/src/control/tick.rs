@@ -1,0 +1,89 @@
+//! The control thread: what has to be done now and then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use vtepd_datapath::Event;
+use vtepd_datapath::underlay::resolver::NextHop;
+
+use super::{Control, Plane};
+
+/// How long a new source waits at most before it is learned, and an answer
+/// before it is used.
+const TICK_MS: u32 = 2;
+
+/// Runs until `stop` is set.
+pub fn run(plane: &Arc<Plane>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        plane.control.lock().tick();
+        plane.busy.sample(&plane.workers);
+        std::thread::sleep(Duration::from_millis(u64::from(TICK_MS)));
+    }
+}
+
+impl Control {
+    fn tick(&mut self) {
+        self.drain_events();
+        let (now, now_ms) = (self.now(), self.now_ms());
+        self.learner.age(&mut self.tables, now, TICK_MS);
+        let mut frames = self.resolver.questions(now_ms);
+        frames.extend(self.membership.reports(now_ms));
+        self.transmit(frames);
+        self.tables.publish();
+        self.tables.collect();
+    }
+
+    /// Acts upon what the workers have told.
+    pub(super) fn drain_events(&mut self) {
+        let workers = Arc::clone(&self.workers);
+        let mut new_mac = false;
+        for worker in workers.iter() {
+            // Not more than the queue holds: a worker that goes on telling must not keep us.
+            for _ in 0..worker.channel.events.capacity() {
+                let Some(event) = worker.channel.events.pop() else {
+                    break;
+                };
+                new_mac |= self.hear(event);
+            }
+        }
+        if new_mac {
+            self.refresh_tunnels();
+        }
+    }
+
+    /// Whether a next hop has a new MAC.
+    fn hear(&mut self, event: Event) -> bool {
+        match event {
+            Event::Seen { key, adjacency } => {
+                let now = self.now();
+                self.learner.seen(&mut self.tables, key, adjacency, now);
+                false
+            }
+            Event::Neighbour {
+                interface,
+                address,
+                mac,
+            } => {
+                let now = self.now_ms();
+                let news = self
+                    .resolver
+                    .heard(NextHop { interface, address }, mac, now);
+                if news {
+                    tracing::info!(%interface, %address, %mac, "underlay next hop");
+                }
+                news
+            }
+            Event::MembershipQuery {
+                interface,
+                group,
+                ipv6,
+                version,
+            } => {
+                let answer = self.membership.answer(interface, group, ipv6, version);
+                self.transmit(answer);
+                false
+            }
+        }
+    }
+}

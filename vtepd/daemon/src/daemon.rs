@@ -1,0 +1,279 @@
+//! Bringing everything up, and down again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use crossbeam::channel::{Receiver, bounded, select, unbounded};
+use dpdk_ffi::{Eal, Pool};
+use mgmt_api::control::{Device as ApiDevice, Facts};
+use mgmt_api::mac::Mac;
+use mgmt_api::manager::Manager;
+use mgmt_api::rest;
+use rustix::thread::CpuSet;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use vtepd_datapath::Idle;
+use vtepd_tables::{Limits, Tables};
+use vtepd_wire::flow::FlowHasher;
+
+use crate::config::{self, Config};
+use crate::control::{self, Parts, Plane, TunnelSettings};
+use crate::device::{self, Device};
+use crate::queues;
+use crate::workers::{self, Common, WorkerHandle};
+
+/// Runs until a signal asks to stop.
+pub fn run(config: &Config) -> Result<()> {
+    let signals = Signals::new([SIGTERM, SIGINT]).context("cannot wait for signals")?;
+    leave_worker_cores(&config.worker_cores())?;
+    let eal = device::start_eal(config)?;
+    let pool = device::create_pool(config, &eal)?;
+    let outcome = forward(config, &eal, &pool, signals);
+    // Everything that had packets is gone: they must all be back.
+    let balance = check_balance(&pool);
+    outcome.and(balance)
+}
+
+/// All threads that are not workers stay away from the workers' cores, if there
+/// are others: threads inherit this.
+fn leave_worker_cores(workers: &[u32]) -> Result<()> {
+    let mut cores =
+        rustix::thread::sched_getaffinity(None).context("cannot read the CPU affinity")?;
+    for core in workers {
+        cores.unset(*core as usize);
+    }
+    if (0..CpuSet::MAX_CPU).any(|core| cores.is_set(core)) {
+        rustix::thread::sched_setaffinity(None, &cores).context("cannot set the CPU affinity")?;
+    }
+    Ok(())
+}
+
+fn forward(config: &Config, eal: &Eal, pool: &Pool, signals: Signals) -> Result<()> {
+    let start = Instant::now();
+    let start_cycles = dpdk_ffi::rdtsc();
+    let devices: Arc<[Device]> = device::open_devices(config, eal, pool)?.into();
+    let hz = dpdk_ffi::tsc_hz(eal);
+    let handles: Arc<[WorkerHandle]> = config
+        .worker_cores()
+        .iter()
+        .map(|core| WorkerHandle::new(*core, hz))
+        .collect();
+    let limits = Limits {
+        fdb: config.tables.fdb,
+        neighbours: config.tables.neighbours,
+    };
+    let mut tables = Tables::new(limits);
+    tables.edit().local.udp_ports = config.vxlan.ports.clone();
+    let shared_tables = Arc::clone(tables.tables());
+    let plane = Plane::new(Parts {
+        facts: facts(config, &devices)?,
+        tables,
+        learned_limit: config.tables.learned.unwrap_or(config.tables.fdb / 2),
+        devices: Arc::clone(&devices),
+        workers: Arc::clone(&handles),
+        tunnels: TunnelSettings {
+            dscp: config.vxlan.dscp,
+            ttl: config.vxlan.ttl,
+        },
+        start,
+    });
+
+    // Accepted state is in force before the first packet is looked at.
+    std::fs::create_dir_all(&config.state.directory).with_context(|| {
+        format!(
+            "cannot make the state directory {}",
+            config.state.directory.display()
+        )
+    })?;
+    let (manager, writer) = Manager::start(plane.clone(), Some(config.state.directory.clone()))
+        .with_context(|| {
+            format!(
+                "cannot take up the state in {}",
+                config.state.directory.display()
+            )
+        })?;
+    tracing::info!(
+        milliseconds = start.elapsed().as_millis() as u64,
+        "state loaded"
+    );
+
+    for device in devices.iter() {
+        device
+            .port
+            .start()
+            .with_context(|| format!("cannot start the device {:?}", device.name))?;
+    }
+    let flows = random_flows();
+    let ios = queues::deal_out(
+        eal,
+        &devices,
+        handles.len(),
+        pool,
+        config.workers.steering,
+        flows,
+    )?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (ended, workers_ended) = unbounded();
+    let common = Common {
+        eal: eal.clone(),
+        tables: shared_tables,
+        flows,
+        idle: idle(config),
+        start_cycles,
+        stop: Arc::clone(&stop),
+        ended,
+    };
+    let mut threads = Vec::new();
+    for (handle, io) in handles.iter().zip(ios) {
+        threads.push(workers::start(&common, handle, io)?);
+    }
+    let control = {
+        let (plane, stop) = (Arc::clone(&plane), Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("control".to_owned());
+        thread
+            .spawn(move || control::run_thread(&plane, &stop))
+            .context("cannot start the control thread")?
+    };
+    drop(plane);
+
+    let served = serve(config, manager, signals, &workers_ended);
+    // Not needed any more: its end would be taken for a worker's.
+    drop(workers_ended);
+
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let written = writer
+        .join()
+        .map_err(|_| anyhow!("the state writer has panicked"));
+    stop.store(true, Ordering::Relaxed);
+    let worked = threads.into_iter().try_for_each(join_worker);
+    control
+        .join()
+        .map_err(|_| anyhow!("the control thread has panicked"))?;
+    served.and(written).and(worked)
+}
+
+fn join_worker(thread: JoinHandle<Result<()>>) -> Result<()> {
+    thread
+        .join()
+        .map_err(|_| anyhow!("a worker has panicked"))?
+}
+
+fn facts(config: &Config, devices: &[Device]) -> Result<Facts> {
+    let device = |device: &Device| ApiDevice {
+        name: device.name.clone(),
+        mac: Mac(device.mac),
+        mtu: device.mtu,
+        max_mtu: device.mtu,
+        driver: device.port.info().driver.clone(),
+    };
+    let local_host = config.host.parse().with_context(|| {
+        format!(
+            "the configuration's host {:?} cannot be an identifier",
+            config.host
+        )
+    })?;
+    Ok(Facts {
+        local_host,
+        devices: devices.iter().map(device).collect(),
+    })
+}
+
+/// Keys for flow hashes, so that nobody can aim at one path or worker.
+fn random_flows() -> FlowHasher {
+    let hash = vtepd_tables::random_hash();
+    FlowHasher::new(hash.hash_u64(0), hash.hash_u64(1))
+}
+
+fn idle(config: &Config) -> Idle {
+    match config.workers.idle {
+        config::Idle::Poll => Idle::Poll,
+        config::Idle::Sleep => {
+            Idle::Sleep(Duration::from_micros(u64::from(config.workers.sleep_us)))
+        }
+    }
+}
+
+/// Serves the API until a signal comes or a worker ends.
+fn serve(
+    config: &Config,
+    manager: Manager,
+    mut signals: Signals,
+    workers_ended: &Receiver<u32>,
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the API's runtime")?;
+    let mut endpoints: Vec<rest::Endpoint> = config
+        .api
+        .listen
+        .iter()
+        .copied()
+        .map(rest::Endpoint::Tcp)
+        .collect();
+    if let Some(path) = &config.api.socket {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+        }
+        endpoints.push(rest::Endpoint::Unix(path.clone()));
+    }
+    let mut bound = Vec::new();
+    for endpoint in &endpoints {
+        bound.push(runtime.block_on(rest::bind(endpoint))?);
+    }
+    let api = rest::Config {
+        body_limit: config.api.body_limit_mb << 20,
+        ..rest::Config::default()
+    };
+    let router = rest::router(manager, api);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = std::thread::Builder::new().name("api".to_owned());
+    let server = server.spawn(move || {
+        runtime.block_on(rest::serve(bound, router, async {
+            // Dropping the sender stops us as well.
+            let _ = stopped.await;
+        }))
+    });
+    let server = server.context("cannot start the API's thread")?;
+    tracing::info!(listen = ?endpoints, "forwarding");
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+
+    let (signal, caught) = bounded(1);
+    let signals_handle = signals.handle();
+    let waiter = std::thread::spawn(move || {
+        if let Some(number) = signals.forever().next() {
+            let _ = signal.send(number);
+        }
+    });
+    let outcome = select! {
+        recv(caught) -> number => {
+            tracing::info!(signal = number.unwrap_or_default(), "stopping");
+            Ok(())
+        }
+        recv(workers_ended) -> core => Err(anyhow!("the worker on core {} has ended", core.unwrap_or_default())),
+    };
+    signals_handle.close();
+    drop(stop);
+    waiter
+        .join()
+        .map_err(|_| anyhow!("the signal thread has panicked"))?;
+    let served = server
+        .join()
+        .map_err(|_| anyhow!("the API's thread has panicked"))?;
+    outcome.and(served.context("the API has failed"))
+}
+
+/// The last line of the log: whether every packet buffer came back.
+fn check_balance(pool: &Pool) -> Result<()> {
+    let (capacity, missing) = (pool.capacity(), pool.in_use());
+    if missing > 0 {
+        bail!("packet pool not balanced: {missing} of {capacity} buffers have not come back");
+    }
+    tracing::info!(buffers = capacity, "packet pool balanced");
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! The vtepd daemon: configuration, devices, control thread.
