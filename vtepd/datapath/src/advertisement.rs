@@ -25,7 +25,7 @@ pub(crate) fn write<P: Packet>(
     packet.truncate(len);
     let missing = len - packet.frame_len();
     if missing > 0 && packet.append(missing).is_none() {
-        return Err(DropReason::NoBuffer);
+        return Err(DropReason::NoTailroom);
     }
     let asker = asked.source_addr();
     let (destination, flags) = if asker.is_unspecified() {

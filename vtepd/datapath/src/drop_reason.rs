@@ -67,6 +67,7 @@ drop_reasons! {
     TunnelMtu = "tunnel-mtu": "too big for the underlay once encapsulated",
     PortMtu = "port-mtu": "too big for the interface",
     NoHeadroom = "no-headroom": "the buffer has no room in front for a header",
+    NoTailroom = "no-tailroom": "the buffer has no room behind for an answer",
     NoBuffer = "no-buffer": "the packet pool is empty",
     HandOffFull = "hand-off-full": "the ring to the worker that the flow belongs to is full",
     TransmitFull = "transmit-full": "the interface took no more frames",

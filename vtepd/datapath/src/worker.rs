@@ -147,7 +147,10 @@ impl<I: Io> Worker<I> {
                     counters.tx_bytes.add(frame.len() as u64);
                     self.io.transmit(interface, packet);
                 }
-                None => self.io.discard(packet),
+                None => {
+                    self.state.counters.count_drop(DropReason::NoTailroom, 1);
+                    self.io.discard(packet);
+                }
             }
         }
         true

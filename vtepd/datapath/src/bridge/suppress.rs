@@ -61,7 +61,11 @@ fn known(tables: &View<'_>, frame: &Frame, address: IpAddr) -> Option<Neighbour>
 fn answer_arp<P: Packet>(tables: &View<'_>, frame: &Frame, packet: &mut P) -> Option<Verdict> {
     let (header, rest) = ethernet::Header::mut_from_prefix(packet.data_mut()).ok()?;
     let (arp, _) = arp::Packet::mut_from_prefix(rest).ok()?;
-    if !arp.is_valid() || !arp.is_request() || arp.is_announcement() {
+    if !arp.is_valid()
+        || !arp.is_request()
+        || arp.is_announcement()
+        || arp.sender_mac.is_multicast()
+    {
         return None;
     }
     let neighbour = known(tables, frame, IpAddr::V4(arp.target_addr()))?;
