@@ -363,3 +363,146 @@ fn commit(
         by_store(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::*;
+    use crate::request::{Delete, Put};
+    use crate::resources::{Host, HostSpec, Network};
+    use crate::state::Handle;
+    use parking_lot::Mutex;
+
+    /// Remembers how many hosts came and went with each call.
+    #[derive(Default)]
+    struct Applied(Mutex<Vec<(usize, usize)>>);
+
+    impl ControlPlane for Applied {
+        fn facts(&self) -> Facts {
+            Facts {
+                local_host: "here".parse().unwrap(),
+                devices: Vec::new(),
+            }
+        }
+        fn apply(&self, changes: &Changes<'_>) -> Result<(), Refusal> {
+            let came = changes
+                .hosts()
+                .filter(|change| change.old.is_none())
+                .count();
+            let went = changes
+                .hosts()
+                .filter(|change| change.new.is_none())
+                .count();
+            self.0.lock().push((came, went));
+            Ok(())
+        }
+        fn health(&self) -> Result<(), String> {
+            Ok(())
+        }
+        fn interfaces(&self) -> Vec<InterfaceStatus> {
+            Vec::new()
+        }
+        fn workers(&self) -> Vec<WorkerStatus> {
+            Vec::new()
+        }
+        fn drops(&self) -> Vec<DropCount> {
+            Vec::new()
+        }
+        fn tables(&self) -> Vec<TableStatus> {
+            Vec::new()
+        }
+        fn fdb(&self, _: Handle<Network>, _: Option<crate::mac::Mac>, _: usize) -> Vec<FdbEntry> {
+            Vec::new()
+        }
+        fn forget_learned(&self, _: Forget) -> u64 {
+            0
+        }
+        fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
+            Vec::new()
+        }
+    }
+
+    fn writer(path: &std::path::Path) -> (Writer, Arc<Applied>) {
+        let control = Arc::new(Applied::default());
+        let state = RwLock::new(State::new(Arc::new(control.facts())));
+        let shared = Arc::new(Shared {
+            state,
+            control: control.clone(),
+        });
+        let store = Some(Store::open(path).unwrap());
+        (
+            Writer {
+                shared,
+                store,
+                held_back: None,
+            },
+            control,
+        )
+    }
+
+    fn make(writer: &mut Writer, request: impl Request + 'static) -> Result<Summary, Refusal> {
+        let (reply, mut answer) = oneshot::channel();
+        let request = Some(Box::new(request) as Box<dyn Request>);
+        writer.make(vec![Job {
+            request,
+            options: Options::default(),
+            reply,
+        }]);
+        answer.try_recv().unwrap()
+    }
+
+    fn put(id: &str, vtep: &str) -> Put<Host> {
+        let spec = HostSpec {
+            vtep: vtep.parse().ok(),
+            udp_port: 4789,
+            ..HostSpec::default()
+        };
+        Put {
+            key: id.parse().unwrap(),
+            spec,
+        }
+    }
+
+    fn hosts(state: &State) -> Vec<String> {
+        state
+            .table::<Host>()
+            .after(None)
+            .map(|(id, _, _)| id.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_commit_that_fails_is_undone_everywhere_even_if_it_reached_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, control) = writer(directory.path());
+        make(&mut writer, put("a", "192.0.2.1")).unwrap();
+        make(&mut writer, put("b", "192.0.2.2")).unwrap();
+
+        writer.store.as_mut().unwrap().fails_next = true;
+        let refused = make(&mut writer, put("c", "192.0.2.3")).unwrap_err();
+        assert_eq!(refused.code, Code::StoreFailed);
+        assert_eq!(
+            control.0.lock()[2..],
+            [(1, 0), (0, 1)],
+            "applied, and taken back"
+        );
+        assert_eq!(hosts(&writer.shared.state.read()), ["a", "b"]);
+
+        writer.store.as_mut().unwrap().fails_next = true;
+        make(
+            &mut writer,
+            Delete::<Host> {
+                key: "a".parse().unwrap(),
+            },
+        )
+        .unwrap_err();
+        assert_eq!(control.0.lock()[4..], [(0, 1), (1, 0)]);
+
+        // The store is opened again for the next write, and what reached the disk is undone there too.
+        make(&mut writer, put("d", "192.0.2.3")).unwrap();
+        drop(writer);
+        let mut state = State::new(Arc::new(control.facts()));
+        load(&Store::open(directory.path()).unwrap(), &mut state).unwrap();
+        assert_eq!(hosts(&state), ["a", "b", "d"]);
+    }
+}

@@ -96,6 +96,9 @@ pub struct Store {
     open: Option<Open>,
     /// Undoes a batch whose commit failed but which may have reached the disk all the same.
     repair: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The next commit reaches the disk and fails all the same: the worst that can happen.
+    #[cfg(test)]
+    pub(crate) fails_next: bool,
 }
 
 struct Open {
@@ -120,6 +123,8 @@ impl Store {
             path: path.to_owned(),
             open: Some(open),
             repair: Vec::new(),
+            #[cfg(test)]
+            fails_next: false,
         };
         store.check_schema()?;
         Ok(store)
@@ -234,7 +239,13 @@ impl Store {
         staged: &Staged,
     ) -> Result<(), StoreError> {
         let Batch { batch, bytes } = batch;
-        match batch.durability(Some(PersistMode::SyncAll)).commit() {
+        let committed = batch.durability(Some(PersistMode::SyncAll)).commit();
+        #[cfg(test)]
+        let committed = match std::mem::take(&mut self.fails_next) {
+            true => Err(fjall::Error::Poisoned),
+            false => committed,
+        };
+        match committed {
             Ok(()) => {
                 self.settle(bytes);
                 Ok(())

@@ -448,7 +448,7 @@ proptest! {
 
     #[test]
     fn transactions_do_what_the_model_does(
-        transactions in prop::collection::vec(prop::collection::vec(operation(), 1..6), 1..25)
+        transactions in prop::collection::vec(prop::collection::vec(operation(), 1..4), 1..40)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -911,3 +911,41 @@ async fn an_export_means_the_same_on_another_host() {
         (&here, &anywhere)
     );
 }
+
+#[tokio::test]
+async fn requests_that_wait_share_a_commit_and_are_judged_one_by_one() {
+    let api = Api::with_fabric().await;
+    let applied = || {
+        api.control
+            .applied
+            .load(std::sync::atomic::Ordering::SeqCst)
+    };
+    let before = applied();
+    let gate = api.control.gate.lock();
+    let puts = (0..40_u8).map(|n| {
+        // Two of them want the same address.
+        let mac = format!("52:54:00:00:00:{:02x}", if n == 30 { 20 } else { n + 1 });
+        let path = format!("/v1/ports/p{n}");
+        let api = &api;
+        async move {
+            api.put(&path, json!({"network": "blue", "mac": mac, "host": "h1"}))
+                .await
+        }
+    });
+    let puts = futures_util::future::join_all(puts);
+    let release = async {
+        // By now every request was polled once, and waits for the writer, who waits at the gate.
+        tokio::task::yield_now().await;
+        drop(gate);
+    };
+    let (answers, ()) = tokio::join!(puts, release);
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status != 201)
+        .collect();
+    assert_eq!(refused.len(), 1);
+    refused[0].refused("conflict", Some("/mac"));
+    assert!(applied() - before <= 3, "{} commits", applied() - before);
+    assert_eq!(api.state().await["ports"].as_object().unwrap().len(), 39);
+    assert_eq!(api.control.mirror.lock().fdb.len(), 39);
+}

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,6 +21,7 @@ pub struct Api {
     pub router: Router,
     pub control: Arc<FakeControl>,
     pub manager: Manager,
+    writer: JoinHandle<()>,
 }
 
 pub struct Answer {
@@ -69,12 +71,25 @@ impl Api {
 
     pub fn over(control: FakeControl, store: Option<PathBuf>, config: Config) -> Self {
         let control = Arc::new(control);
-        let (manager, _writer) = Manager::start(control.clone(), store).unwrap();
+        let (manager, writer) = Manager::start(control.clone(), store).unwrap();
         Self {
             router: rest::router(manager.clone(), config),
             control,
             manager,
+            writer,
         }
+    }
+
+    /// Ends it, so that its store can be opened again.
+    pub fn close(self) {
+        let Self {
+            router,
+            manager,
+            writer,
+            ..
+        } = self;
+        drop((router, manager));
+        writer.join().unwrap();
     }
 
     /// One with an underlay on eth0, a host, and the network `blue` on eth1, VLAN 100.

@@ -1,0 +1,307 @@
+//! The API against its own document: every path and method in it is called, and the answer must be as it says.
+
+mod support;
+
+use axum::http::header;
+use mgmt_api::mac::Mac;
+use mgmt_api::resources::{Attachment, Interface, Network};
+use serde_json::{Value, json};
+use support::api::{Answer, Api};
+
+/// What to send for each documented operation, in an order that works.
+fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
+    let port = json!({"network": "blue", "mac": "52:54:00:00:00:01", "addresses": ["10.0.0.1"], "interface": "eth1", "vlan": 100});
+    let multicast = json!({
+        "description": "All fields.", "segment": {"type": "vxlan", "vni": 20}, "mtu": 1400,
+        "bindings": [{"interface": "eth1", "vlan": 7, "tpid": "802.1ad"}],
+        "flood": {"mode": "multicast", "group": "239.1.1.1", "interface": "eth0"},
+        "hosts": ["h1"], "learning": false, "ageing": 10, "learn_limit": 5, "vlan_transparent": true, "arp_suppression": false,
+    });
+    let call = |method, template, path: &str, body, status| {
+        (method, template, path.to_owned(), body, status)
+    };
+    vec![
+        call(
+            "put",
+            "/v1/interfaces/{id}",
+            "/v1/interfaces/small",
+            Some(
+                json!({"description": "spare", "addresses": ["198.51.100.1/24"], "vlan": 9, "gateway": "198.51.100.254", "routes": [{"destination": "203.0.113.0/24", "via": "198.51.100.2"}]}),
+            ),
+            201,
+        ),
+        call(
+            "get",
+            "/v1/interfaces/{id}",
+            "/v1/interfaces/small",
+            None,
+            200,
+        ),
+        call("get", "/v1/interfaces", "/v1/interfaces", None, 200),
+        call(
+            "get",
+            "/v1/interfaces/{id}/status",
+            "/v1/interfaces/eth0/status",
+            None,
+            200,
+        ),
+        call(
+            "get",
+            "/v1/interfaces/{id}/status",
+            "/v1/interfaces/no/status",
+            None,
+            404,
+        ),
+        call(
+            "put",
+            "/v1/hosts/{id}",
+            "/v1/hosts/h2",
+            Some(
+                json!({"vtep": "192.0.2.13", "dvr_mac": "fa:16:3f:00:00:02", "udp_checksum": "on"}),
+            ),
+            201,
+        ),
+        call("get", "/v1/hosts/{id}", "/v1/hosts/h2", None, 200),
+        call("get", "/v1/hosts", "/v1/hosts?limit=1", None, 200),
+        call(
+            "put",
+            "/v1/networks/{id}",
+            "/v1/networks/red",
+            Some(multicast),
+            201,
+        ),
+        call(
+            "put",
+            "/v1/networks/{id}",
+            "/v1/networks/green",
+            Some(json!({"segment": {"type": "vlan", "interface": "eth1", "vlan": 30}})),
+            201,
+        ),
+        call(
+            "put",
+            "/v1/networks/{id}",
+            "/v1/networks/bad",
+            Some(json!({"segment": 1})),
+            422,
+        ),
+        call(
+            "put",
+            "/v1/networks/{id}",
+            "/v1/networks/bad",
+            Some(json!({"segment": {"type": "vxlan", "vni": 20}})),
+            409,
+        ),
+        call("get", "/v1/networks/{id}", "/v1/networks/red", None, 200),
+        call("get", "/v1/networks", "/v1/networks", None, 200),
+        call(
+            "put",
+            "/v1/ports/{id}",
+            "/v1/ports/p1?dry_run=true",
+            Some(port.clone()),
+            200,
+        ),
+        call(
+            "put",
+            "/v1/ports/{id}",
+            "/v1/ports/p1",
+            Some(port.clone()),
+            201,
+        ),
+        call(
+            "put",
+            "/v1/ports/{id}",
+            "/v1/ports/p1?diff=true",
+            Some(port),
+            200,
+        ),
+        call("get", "/v1/ports/{id}", "/v1/ports/p1", None, 200),
+        call("get", "/v1/ports", "/v1/ports?network=blue", None, 200),
+        call(
+            "put",
+            "/v1/fdb/{network}/{mac}",
+            "/v1/fdb/blue/52:54:00:00:00:02",
+            Some(json!({"host": "h1"})),
+            201,
+        ),
+        call(
+            "get",
+            "/v1/fdb/{network}/{mac}",
+            "/v1/fdb/blue/52:54:00:00:00:02",
+            None,
+            200,
+        ),
+        call("get", "/v1/fdb/{network}", "/v1/fdb/blue", None, 200),
+        call("get", "/v1/fdb", "/v1/fdb?network=blue", None, 200),
+        call("delete", "/v1/fdb", "/v1/fdb?network=blue", None, 200),
+        call("get", "/v1/state", "/v1/state", None, 200),
+        call(
+            "post",
+            "/v1/transaction",
+            "/v1/transaction?diff=true",
+            Some(
+                json!({"put": {"hosts": {"h3": {"vtep": "192.0.2.14"}}}, "delete": {"hosts": ["h2"]}}),
+            ),
+            200,
+        ),
+        call(
+            "put",
+            "/v1/state",
+            "/v1/state?dry_run=true",
+            Some(json!({})),
+            200,
+        ),
+        call("get", "/v1/workers", "/v1/workers", None, 200),
+        call("get", "/v1/drops", "/v1/drops", None, 200),
+        call("get", "/v1/tables", "/v1/tables", None, 200),
+        call("get", "/v1/underlay", "/v1/underlay", None, 200),
+        call(
+            "get",
+            "/v1/status/interfaces",
+            "/v1/status/interfaces",
+            None,
+            200,
+        ),
+        call("get", "/v1/version", "/v1/version", None, 200),
+        call("get", "/healthz", "/healthz", None, 200),
+        call("get", "/metrics", "/metrics", None, 200),
+        call(
+            "delete",
+            "/v1/networks/{id}",
+            "/v1/networks/blue",
+            None,
+            409,
+        ),
+        call(
+            "delete",
+            "/v1/fdb/{network}/{mac}",
+            "/v1/fdb/blue/52:54:00:00:00:02",
+            None,
+            204,
+        ),
+        call(
+            "delete",
+            "/v1/ports/{id}",
+            "/v1/ports/p1?dry_run=true",
+            None,
+            200,
+        ),
+        call("delete", "/v1/ports/{id}", "/v1/ports/p1", None, 204),
+        call("delete", "/v1/ports/{id}", "/v1/ports/p1", None, 404),
+        call("delete", "/v1/networks/{id}", "/v1/networks/red", None, 204),
+        call("delete", "/v1/hosts/{id}", "/v1/hosts/h3", None, 204),
+        call(
+            "delete",
+            "/v1/interfaces/{id}",
+            "/v1/interfaces/small",
+            None,
+            204,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_documented_operation_answers_as_documented() {
+    let api = Api::with_fabric().await;
+    learn_something(&api);
+    let document = api.get("/openapi.json").await.expect(200);
+    let calls = calls();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let is_called = calls
+                .iter()
+                .any(|(own, template, ..)| own == method && template == path);
+            assert!(is_called, "{method} {path} is documented and not tested");
+        }
+    }
+    for (method, template, path, body, status) in calls {
+        let operation = &document["paths"][template][method];
+        assert!(
+            operation.is_object(),
+            "{method} {template} is not documented"
+        );
+        if let Some(body) = &body
+            && status < 400
+        {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            check_schema(&document, schema, body, &path);
+        }
+        let answer = api.call(&method.to_uppercase(), &path, body).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{method} {path}: {}",
+            answer.text
+        );
+        check_answer(&document, operation, &answer, &path);
+    }
+}
+
+/// An entry of each form, so that the lists have something to show.
+fn learn_something(api: &Api) {
+    api.manager.read(|state| {
+        let network = state
+            .view()
+            .find::<Network>(&"blue".parse().unwrap())
+            .unwrap();
+        let interface = state
+            .view()
+            .find::<Interface>(&"eth1".parse().unwrap())
+            .unwrap();
+        let attachment = Attachment {
+            interface,
+            tag: None,
+        };
+        api.control
+            .learned
+            .lock()
+            .insert((network, Mac([2, 0, 0, 0, 0, 1])), attachment);
+    });
+}
+
+fn check_answer(document: &Value, operation: &Value, answer: &Answer, path: &str) {
+    let status = answer.status.as_u16().to_string();
+    let responses = &operation["responses"];
+    let response = responses.get(&status).or(responses
+        .get("default")
+        .filter(|_| answer.status.as_u16() >= 400));
+    let response = response.unwrap_or_else(|| panic!("{path}: {status} is not documented"));
+    let Some(content) = response["content"].as_object() else {
+        assert_eq!(answer.text, "", "{path}: a body where none is documented");
+        return;
+    };
+    let media_type = answer.headers[header::CONTENT_TYPE].to_str().unwrap();
+    let schema = content
+        .get(media_type)
+        .unwrap_or_else(|| panic!("{path}: {media_type} is not documented"));
+    if media_type.ends_with("json") {
+        check_schema(document, &schema["schema"], &answer.json(), path);
+    }
+}
+
+fn check_schema(document: &Value, schema: &Value, value: &Value, path: &str) {
+    let mut schema = schema.clone();
+    // References point into the document, so it comes along.
+    schema["components"] = document["components"].clone();
+    let validator =
+        jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let errors: Vec<_> = validator
+        .iter_errors(value)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{path}: {errors:#?} in {value:#}");
+}
+
+#[tokio::test]
+async fn the_page_needs_nothing_from_elsewhere() {
+    let page = Api::new().get("/docs/").await.text;
+    assert!(page.contains("swagger-ui"), "{page}");
+    for line in page
+        .lines()
+        .filter(|line| line.contains("src=") || line.contains("href="))
+    {
+        assert!(
+            !line.contains("http://") && !line.contains("https://"),
+            "{line}"
+        );
+    }
+}

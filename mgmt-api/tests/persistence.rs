@@ -1,0 +1,248 @@
+//! What was answered survives: kill -9, a full disk, a damaged store.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use mgmt_api::manager::Manager;
+use mgmt_api::request::{Batch, Options};
+use mgmt_api::rest::Config;
+use mgmt_api::store::{Store, StoreError};
+use serde_json::{Value, json};
+use support::FakeControl;
+use support::api::{Api, fabric};
+
+fn port(n: u32) -> Value {
+    let [_, a, b, c] = n.to_be_bytes();
+    let mac = format!("52:54:00:{a:02x}:{b:02x}:{c:02x}");
+    json!({"network": "blue", "mac": mac, "addresses": [format!("10.{a}.{b}.{c}")], "host": "h1"})
+}
+
+fn open(store: &Path) -> Api {
+    Api::over(
+        FakeControl::default(),
+        Some(store.to_owned()),
+        Config::default(),
+    )
+}
+
+#[tokio::test]
+async fn the_state_is_there_again_and_the_control_plane_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = {
+        let api = open(directory.path());
+        api.post("/v1/transaction", fabric()).await.expect(200);
+        for n in 0..20 {
+            api.put(&format!("/v1/ports/p{n}"), port(n))
+                .await
+                .expect(201);
+        }
+        api.put("/v1/ports/9b8a1d9c-0f6e-4c0e-8d49-2a5b7c6d1e0f", port(99))
+            .await
+            .expect(201);
+        api.put(
+            "/v1/fdb/blue/52:54:00:ff:00:02",
+            json!({"interface": "eth1", "vlan": 100}),
+        )
+        .await
+        .expect(201);
+        api.delete("/v1/ports/p7").await.expect(204);
+        api.put("/v1/ports/p8", port(8000)).await.expect(200);
+        let state = api.state().await;
+        api.close();
+        state
+    };
+    let api = open(directory.path());
+    assert_eq!(api.state().await, state);
+    let mirror = api.control.mirror.lock();
+    assert_eq!(mirror.fdb.len(), 21);
+    assert_eq!((mirror.bindings.len(), mirror.members.len()), (1, 1));
+    assert_eq!(
+        api.control
+            .applied
+            .load(std::sync::atomic::Ordering::SeqCst),
+        1,
+        "one apply at boot"
+    );
+}
+
+/// Run as a process of its own by the tests below; alone it does nothing.
+#[test]
+#[ignore = "started by other tests"]
+fn child() {
+    let Some(store) = std::env::var_os("CHILD_STORE") else {
+        return;
+    };
+    let control = Arc::new(FakeControl::default());
+    let (manager, _writer) = Manager::start(control, Some(store.into())).unwrap();
+    let write = |body: Value| {
+        let body = body.to_string().into();
+        manager.write_blocking(Batch { body }, Options::default())
+    };
+    if manager.read(|state| state.table::<mgmt_api::resources::Network>().is_empty()) {
+        write(fabric()).unwrap();
+    }
+    let first = manager.read(|state| state.table::<mgmt_api::resources::Port>().len());
+    for n in u32::try_from(first).unwrap().. {
+        // Two ports at once: neither may ever be seen without the other.
+        let (a, b) = (2 * n, 2 * n + 1);
+        let ports = json!({format!("p{a}"): port(a), format!("p{b}"): port(b)});
+        match write(json!({"put": {"ports": ports}})) {
+            Ok(_) => println!("\nanswered {b}"),
+            Err(refusal) => {
+                println!("\nrefused {}: {refusal}", refusal.code.as_str());
+                return;
+            }
+        }
+    }
+}
+
+fn start_child(store: &Path, through: &[&str]) -> Child {
+    let test = std::env::current_exe().unwrap();
+    let mut line: Vec<&std::ffi::OsStr> = through.iter().map(std::ffi::OsStr::new).collect();
+    line.push(test.as_os_str());
+    line.extend(["--exact", "child", "--ignored", "--nocapture"].map(std::ffi::OsStr::new));
+    Command::new(line[0])
+        .args(&line[1..])
+        .env("CHILD_STORE", store)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn kill_9_loses_nothing_that_was_answered_and_halves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut answered = 0;
+    for round in 1..=4_u32 {
+        let mut child = start_child(directory.path(), &[]);
+        let lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let mut seen = 0;
+        for line in lines {
+            assert!(!line.starts_with("refused"), "{line}");
+            if let Some(last) = line.strip_prefix("answered ") {
+                answered = last.parse::<u32>().unwrap();
+                seen += 1;
+                // In the middle of its writing, at another moment each round.
+                if seen == 30 * round + round {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        child.wait().unwrap();
+        let api = open(directory.path());
+        let state = api.state().await;
+        let ports = state["ports"].as_object().unwrap();
+        assert_eq!(ports.len() % 2, 0, "no transaction is there by half");
+        assert!(
+            ports.contains_key(&format!("p{answered}")),
+            "p{answered} was answered"
+        );
+        for (id, document) in ports {
+            assert_eq!(*document, port(id[1..].parse().unwrap()));
+        }
+        let expected = api.control.mirror.lock().fdb.len();
+        assert_eq!(expected, ports.len());
+        api.close();
+    }
+    assert!(answered > 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_changes_nothing() {
+    let namespace = ["unshare", "--mount", "--map-root-user"];
+    let can = Command::new(namespace[0])
+        .args(&namespace[1..])
+        .arg("true")
+        .status();
+    if !can.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no mount namespace can be made here");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=24m tmpfs {0} && head -c 4m /dev/zero > {0}/ballast && exec \"$@\"",
+        directory.path().display()
+    );
+    let mut through = namespace.to_vec();
+    through.extend(["sh", "-c", &script, "sh"]);
+    let store = directory.path().join("store");
+    let mut child = start_child(&store, &through);
+    let lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+    assert!(child.wait().unwrap().success());
+    assert!(
+        lines.iter().any(|line| line.starts_with("answered")),
+        "{lines:?}"
+    );
+    let refused = lines
+        .iter()
+        .find(|line| line.starts_with("refused"))
+        .unwrap();
+    assert!(
+        refused.starts_with("refused disk-full") && refused.contains("nothing was changed"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_store_has_one_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = Store::open(directory.path()).unwrap();
+    assert!(matches!(
+        Store::open(directory.path()),
+        Err(StoreError::Locked(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_an_error_that_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = open(directory.path());
+    api.post("/v1/transaction", fabric()).await.expect(200);
+    api.close();
+    let journal = std::fs::read_dir(directory.path())
+        .unwrap()
+        .filter_map(Result::ok);
+    let journal = journal
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "jnl"));
+    let journal = journal.expect("a journal");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let at = bytes
+        .windows(4)
+        .position(|window| window == b"vtep")
+        .expect("a document of a host");
+    bytes[at] ^= 0x20;
+    std::fs::write(&journal, bytes).unwrap();
+    let control = Arc::new(FakeControl::default());
+    let started = Manager::start(control, Some(directory.path().to_owned()));
+    let error = started.err().expect("damage is seen");
+    assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_that_contradicts_the_configuration_is_an_error_that_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = open(directory.path());
+    api.post("/v1/transaction", fabric()).await.expect(200);
+    api.close();
+    let mut control = FakeControl::default();
+    control.facts.devices.remove(1);
+    let started = Manager::start(Arc::new(control), Some(directory.path().to_owned()));
+    let error = started
+        .err()
+        .expect("a state with a missing device is refused");
+    let text = error.to_string();
+    assert!(
+        text.contains("interfaces/eth1") && text.contains("no device"),
+        "{text}"
+    );
+}
