@@ -6,9 +6,11 @@
     reason = "each test binary uses its own part"
 )]
 
+mod corpus;
 mod frames;
 mod host;
 
+pub use corpus::*;
 pub use frames::*;
 pub use host::*;
 
