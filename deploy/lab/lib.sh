@@ -163,14 +163,13 @@ equal() {
   [[ $1 == "$2" ]] || { printf 'wanted: %s\ngot:    %s\n' "$1" "$2" && false; }
 }
 
-# wait_for SECONDS COMMAND...: tries the command until it succeeds; fails when the time is over.
+# wait_for SECONDS COMMAND...: tries the command until it succeeds; when the time is over it fails and shows the last try.
 wait_for() {
-  local deadline
-  deadline=$(($(date +%s%N) + $1 * 1000000000))
+  local deadline=$((${EPOCHREALTIME/./} + $1 * 1000000)) output
   shift
-  until "$@" >/dev/null 2>&1; do
-    (($(date +%s%N) < deadline)) || {
-      echo "not within the time given: $*"
+  until output=$("$@" 2>&1); do
+    ((${EPOCHREALTIME/./} < deadline)) || {
+      printf 'not within the time given: %s\n%s\n' "$*" "$output"
       return 1
     }
     read -rt 0.05 <> <(:) || true # a pause between two tries, without a process
@@ -199,6 +198,10 @@ host_add() {
   for host; do
     ip netns add "$(netns "$host")"
     on "$host" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+    # ARP is answered by the interface that has the address, not by any; bridges do not look into what they carry.
+    on "$host" sysctl -qw net.ipv4.conf.all.arp_ignore=1
+    on "$host" sysctl -qew net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 \
+      net.bridge.bridge-nf-call-arptables=0
     ip -n "$(netns "$host")" link set lo up
   done
 }
@@ -381,6 +384,14 @@ capture_shows() {
   tcpdump -ne -T vxlan -r "$LAB_DIR/$name.pcap" "$*" 2>/dev/null
 }
 
+# capture_without NAME [FILTER...]: no captured packet matches; shows those that do.
+capture_without() {
+  local found
+  found=$(capture_shows "$@")
+  echo "$found" | head -n 20
+  [[ -z $found ]]
+}
+
 # verify_pcap NAME [OPTION...]: every packet's lengths and checksums, inner and outer (see verify_pcap.py --help).
 verify_pcap() {
   local name=$1
@@ -418,7 +429,7 @@ iperf() {
   wait "$pid" || true
   # With --json an error is part of the result, and the exit code says nothing of it.
   jq -r '.error // empty' <<<"$result"
-  jq -er '.end | (.sum_received // .sum).bits_per_second / 1e6 | floor | select(. > 0)' <<<"$result"
+  jq -er '.end | (.sum_received // .sum // empty).bits_per_second / 1e6 | floor | select(. > 0)' <<<"$result"
 }
 
 listens() { on "$1" ss -Hltn "sport = :$2" | grep -q .; }

@@ -144,9 +144,13 @@ class Packets:
         """an inner frame from a group address"""
         return self.packet(self.udp(self.vxlan(self.inner(src="01:00:5e:00:00:01"))))
 
-    def split_horizon(self):
-        """an inner frame for a MAC that lives behind a tunnel"""
+    def same_port(self):
+        """an inner frame for a MAC that lives behind the VTEP it came from"""
         return self.packet(self.udp(self.vxlan(self.inner(src="02:00:00:00:00:77", dst=self.o.inner_source))))
+
+    def split_horizon(self):
+        """an inner frame for a MAC that lives behind another VTEP"""
+        return self.packet(self.udp(self.vxlan(self.inner(dst=self.o.inner_elsewhere))))
 
     def loop(self):
         """an inner frame from a MAC that lives on our own access port"""
@@ -178,6 +182,7 @@ def main():
     parser.add_argument("--vni", type=int, default=10)
     parser.add_argument("--inner-source", default="02:00:00:00:00:02")
     parser.add_argument("--inner-target", default="02:00:00:00:00:01")
+    parser.add_argument("--inner-elsewhere", default="02:00:00:00:00:03")
     options = parser.parse_args()
     if options.list:
         for name, build in known.items():

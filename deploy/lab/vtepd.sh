@@ -52,14 +52,15 @@ vtepd_access() {
   vtepd_device "$host" "$vm" "$((mtu + 8))"
 }
 
-# vtepd_tap HOST DEV MTU: a device of DPDK's net_tap in place of AF_PACKET for the cable DEV. AF_PACKET
-# hands over every VLAN tag as 0x8100; a tap keeps 0x88a8. The tap exists once vtepd runs: vtepd_plug joins it with the cable.
+# vtepd_tap HOST DEV [MTU]: net_tap in place of AF_PACKET for the cable DEV, where each frame must arrive as it was sent:
+# AF_PACKET hands over every VLAN tag as 0x8100, and DPDK has it put IPv4 fragments together (PACKET_FANOUT_FLAG_DEFRAG).
+# A tap takes an MTU of 1504 at most. It exists once vtepd runs: vtepd_plug then joins it with the cable.
 vtepd_tap() {
   VTEPD_DEVICES[$1]+="
 [[device]]
 name = \"$2\"
 devargs = \"net_tap_$2,iface=tap-$2\"
-mtu = $3
+mtu = ${3:-1500}
 "
 }
 
@@ -165,7 +166,8 @@ api() {
 }
 
 # api_refuses HOST "STATUS CODE FIELD" METHOD PATH BODY: the answer is a problem document (RFC 9457) with that status and
-# code, and points to that field (- for none). Prints the document.
+# code, and points to that field (- for none, "(whole)" for the
+# document itself). Prints the document.
 api_refuses() {
   local host=$1 want=$2 answer meta body
   answer=$(curl --silent --show-error --max-time 10 --unix-socket "$LAB_DIR/$host.sock" -X "$3" \
@@ -174,7 +176,7 @@ api_refuses() {
   body=${answer%$'\n'*}
   echo "$body"
   [[ $meta == *" application/problem+json"* ]] || { echo "not a problem document: $meta" && return 1; }
-  equal "$want" "${meta%% *} $(jq -r '"\(.code) \(.field // "-")"' <<<"$body")"
+  equal "$want" "${meta%% *} $(jq -r '"\(.code) \(if .field == "" then "(whole)" else .field // "-" end)"' <<<"$body")"
 }
 
 # vtepctl HOST ARGUMENT...: the client, talking to that host's daemon.

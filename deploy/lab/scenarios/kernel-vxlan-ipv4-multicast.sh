@@ -54,7 +54,7 @@ section "On the wire"
 # A broadcast to the group: inner destination ff:ff:…, 16 bytes behind the start of the UDP header.
 flooded='udp[16:4] = 0xffffffff and udp[20:2] = 0xffff'
 check "a broadcast went to the group, once for all" test "$(captured wire src host 192.0.2.11 and dst host 239.1.1.1 and "$flooded")" -gt 0
-check "and to no VTEP alone" equal 0 "$(captured wire src host 192.0.2.11 and dst net 192.0.2.0/24 and "$flooded")"
+check "and to no VTEP alone" capture_without wire src host 192.0.2.11 and dst net 192.0.2.0/24 and "$flooded"
 check "its MAC is the group's (RFC 1112)" \
   equal "$(captured wire src host 192.0.2.11 and dst host 239.1.1.1)" "$(captured wire src host 192.0.2.11 and ether dst 01:00:5e:01:01:01)"
 check "every length and checksum; RFC 7348 for what vtepd sent" verify_pcap wire --vtep 192.0.2.11 --at-least 100

@@ -43,7 +43,6 @@ check "vm1 → vm2: the first packet is not lost" ping_ok vm1 10.0.0.2
 check "vm2 → vm1" ping_ok vm2 10.0.0.1
 check "vm1 → vm3" ping_ok vm1 10.0.0.3
 check "1500-byte packets, not to be fragmented" ping_ok vm1 10.0.0.2 -s 1472 -M "do"
-check "fragments of a 4000-byte datagram" ping_ok vm1 10.0.0.2 -s 4000
 check "TCP, four connections, vm1 → vm2" iperf vm1 vm2 10.0.0.2 --parallel 4
 check "TCP vm2 → vm1" iperf vm1 vm2 10.0.0.2 --reverse
 check "k1 has learned vm1 behind vtepd" equal 192.0.2.11 "$(kernel_learned k1 10 "$(mac vm1 eth0)")"
@@ -54,7 +53,7 @@ check "every length and checksum; RFC 7348 for what vtepd sent" verify_pcap wire
 source_ports=$(capture_shows wire src host 192.0.2.11 and dst port 4789 | grep -o '192\.0\.2\.11\.[0-9]*' | sort -u | wc -l)
 check "the source port differs from flow to flow ($source_ports seen)" test "$source_ports" -ge 4
 after_learning='src host 192.0.2.11 and dst host 192.0.2.22 and udp[39] = 6'
-check "learned unicast is not flooded: TCP for vm2 never went to k2" equal 0 "$(captured wire "$after_learning")"
+check "learned unicast is not flooded: TCP for vm2 never went to k2" capture_without wire "$after_learning"
 
 section "Broadcast"
 capture_start vm3 vm3 eth0 arp
@@ -63,7 +62,7 @@ on vm2 arping -c 1 -w 1 -I eth0 10.0.0.99 >/dev/null || true
 capture_stop vm3
 capture_stop fabric
 check "vm3 hears vm2's request once: split horizon at vtepd" equal 1 "$(captured vm3 arp)"
-check "vtepd repeated nothing to the underlay" equal 0 "$(captured fabric src host 192.0.2.11)"
+check "vtepd repeated nothing to the underlay" capture_without fabric src host 192.0.2.11
 
 section "ECN (RFC 6040)"
 capture_start ecn fabric h1 udp port 4789

@@ -39,7 +39,7 @@ before=$(state)
 section "Not understood"
 refused "no JSON" "400 malformed-json -" PUT /v1/networks/blue '{ "segment": '
 refused "a field that does not exist" "422 invalid /colour" PUT /v1/networks/blue '{ "segment": { "type": "vxlan", "vni": 11 }, "colour": 1 }'
-refused "no segment" "422 invalid /segment" PUT /v1/networks/blue '{ "mtu": 1500 }'
+refused "no segment" "422 invalid (whole)" PUT /v1/networks/blue '{ "mtu": 1500 }'
 refused "VNI 0" "422 invalid /segment/vni" PUT /v1/networks/blue '{ "segment": { "type": "vxlan", "vni": 0 } }'
 refused "VNI 2^24" "422 invalid /segment/vni" PUT /v1/networks/blue '{ "segment": { "type": "vxlan", "vni": 16777216 } }'
 refused "a MAC that is a group" "422 invalid /mac" PUT /v1/ports/p2 '{ "network": "red", "mac": "01:00:5e:00:00:01", "host": "k1" }'
