@@ -92,7 +92,6 @@ impl Api {
 }
 
 /// The whole API as a router, to be served or called in a test.
-#[must_use]
 pub fn router(manager: Manager, config: Config) -> Router {
     let mut endpoints = Endpoints::new(&config.version);
     resources::add_to(&mut endpoints);

@@ -16,7 +16,7 @@ use mgmt_api::mac::Mac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network};
 use mgmt_api::state::Handle;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// The devices every test has: `eth0` and `eth1` (at most 9000), `small` (at most 1500).
 pub fn facts() -> Facts {
@@ -62,6 +62,17 @@ pub struct FakeControl {
     pub sick: AtomicBool,
     /// Held by a test that wants the writer to wait within `apply`.
     pub gate: Mutex<()>,
+    pub entered: Mutex<u64>,
+    pub entering: Condvar,
+}
+
+impl FakeControl {
+    /// Waits until the writer is at the gate, or has passed it.
+    pub fn wait_for_apply(&self) {
+        let mut entered = self.entered.lock();
+        self.entering
+            .wait_while(&mut entered, |entered| *entered == 0);
+    }
 }
 
 impl Default for FakeControl {
@@ -75,6 +86,8 @@ impl Default for FakeControl {
             applied: AtomicU64::new(0),
             sick: AtomicBool::new(false),
             gate: Mutex::new(()),
+            entered: Mutex::new(0),
+            entering: Condvar::new(),
         }
     }
 }
@@ -150,6 +163,8 @@ impl ControlPlane for FakeControl {
     }
 
     fn apply(&self, changes: &Changes<'_>) -> Result<(), Refusal> {
+        *self.entered.lock() += 1;
+        self.entering.notify_all();
         drop(self.gate.lock());
         self.applied.fetch_add(1, Ordering::SeqCst);
         if !self.mirrors {
