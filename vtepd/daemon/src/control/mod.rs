@@ -18,6 +18,8 @@
 mod apply;
 mod places;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod underlay;
 
@@ -29,7 +31,7 @@ use mgmt_api::control::{
     ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, TableStatus,
     UnderlayNeighbour, WorkerStatus,
 };
-use mgmt_api::mac::Mac;
+use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::refusal::Refusal;
 use mgmt_api::resources::Network;
 use mgmt_api::state::Handle;
@@ -39,6 +41,7 @@ use vtepd_datapath::underlay::membership::Membership;
 use vtepd_datapath::underlay::resolver::Resolver;
 use vtepd_datapath::{Command, SmallFrame};
 use vtepd_tables::{InterfaceIndex, TablesWriter};
+use vtepd_wire::Mac;
 
 use crate::device::Device;
 use crate::workers::WorkerHandle;
@@ -92,6 +95,7 @@ struct Control {
 impl Plane {
     /// A data plane that forwards nothing yet.
     pub fn new(parts: Parts) -> Arc<Self> {
+        let macs = parts.devices.iter().map(|device| Mac(device.mac)).collect();
         let control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),
@@ -99,7 +103,7 @@ impl Plane {
             membership: Membership::default(),
             places: Places::default(),
             networks: Networks::default(),
-            underlay: Underlay::new(&parts.devices, parts.tunnels),
+            underlay: Underlay::new(macs, parts.tunnels),
             workers: Arc::clone(&parts.workers),
             start: parts.start,
         };
@@ -173,7 +177,7 @@ impl ControlPlane for Plane {
         status::tables(&self.control.lock().tables)
     }
 
-    fn fdb(&self, network: Handle<Network>, after: Option<Mac>, limit: usize) -> Vec<FdbEntry> {
+    fn fdb(&self, network: Handle<Network>, after: Option<ApiMac>, limit: usize) -> Vec<FdbEntry> {
         self.control.lock().list_fdb(network, after, limit)
     }
 

@@ -14,7 +14,6 @@ use vtepd_tables::{Adjacency, InterfaceIndex, Tag, Tunnel, VtepPair};
 use vtepd_wire::{Mac, VlanId};
 
 use super::TunnelSettings;
-use crate::device::Device;
 
 /// An address and how many of its bits are the subnet's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,11 +94,12 @@ pub struct Underlay {
 }
 
 impl Underlay {
-    pub fn new(devices: &[Device], settings: TunnelSettings) -> Self {
+    /// Over devices with these MACs.
+    pub fn new(macs: Vec<Mac>, settings: TunnelSettings) -> Self {
         Self {
-            macs: devices.iter().map(|device| Mac(device.mac)).collect(),
-            links: devices.iter().map(|_| None).collect(),
-            ids: devices.iter().map(|_| None).collect(),
+            links: macs.iter().map(|_| None).collect(),
+            ids: macs.iter().map(|_| None).collect(),
+            macs,
             remotes: Vec::new(),
             preferred_source: None,
             settings,
