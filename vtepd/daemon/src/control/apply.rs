@@ -239,7 +239,11 @@ impl Control {
         let underlay_changed = self.underlay.update(&changes);
         let mut gone = Vec::new();
         let mut affected: BTreeSet<Handle<ApiNetwork>> = BTreeSet::new();
-        self.set_interfaces(changes);
+        // The snapshot is copied when it is edited: a transaction of ports alone
+        // leaves it as it is.
+        if underlay_changed {
+            self.set_interfaces(changes);
+        }
         self.set_bindings(changes, &mut affected, &mut gone);
         for change in changes.hosts() {
             match change.new.filter(|host| !host.is_local) {
@@ -270,13 +274,15 @@ impl Control {
                 .filter(|(_, network)| group_of(network).is_some());
             affected.extend(groups.map(|(handle, _)| handle));
         }
-        for network in affected {
-            self.set_flood(changes.after, network, &mut gone);
+        if !affected.is_empty() || underlay_changed {
+            for network in affected {
+                self.set_flood(changes.after, network, &mut gone);
+            }
+            self.set_memberships();
         }
         if underlay_changed {
             self.refresh_tunnels();
         }
-        self.set_memberships();
         gone
     }
 
