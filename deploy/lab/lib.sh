@@ -18,7 +18,7 @@ LAB_DIR=''  # files of this lab
 LAB_KEEP=no
 PASSED=0
 FAILED=0
-declare -A CAPTURE_PID=()
+declare -A CAPTURE_PID=() STREAM_PID=()
 
 # shellcheck source=huge_pages.sh
 source "$LAB_HOME/huge_pages.sh"
@@ -433,3 +433,27 @@ iperf() {
 }
 
 listens() { on "$1" ss -Hltn "sport = :$2" | grep -q .; }
+
+# stream_start HOST [PORT]: a receiver of numbered datagrams on that host (see stream.py).
+stream_start() {
+  local host=$1 port=${2:-7000}
+  ip netns exec "$(netns "$host")" "$LAB_HOME/stream.py" --port "$port" receive >"$LAB_DIR/$host.stream" </dev/null &
+  STREAM_PID[$host]=$!
+  wait_for 5 receives "$host" "$port"
+}
+
+receives() { on "$1" ss -Hlun "sport = :$2" | grep -q .; }
+
+# stream_send HOST ADDRESS [OPTION...]: returns when all has been sent.
+stream_send() {
+  local host=$1 addr=$2
+  shift 2
+  on "$host" "$LAB_HOME/stream.py" send "$addr" "$@"
+}
+
+# stream_whole HOST: all datagrams have arrived there, once, in order within each flow, and nothing else.
+stream_whole() {
+  wait "${STREAM_PID[$1]}"
+  cat "$LAB_DIR/$1.stream"
+  jq -e '.received > 0 and .lost == 0 and .late == 0 and .twice == 0 and .wrong == 0' "$LAB_DIR/$1.stream" >/dev/null
+}

@@ -12,12 +12,15 @@ VTEPD_BIN=${VTEPD_BIN:-${CARGO_TARGET_DIR:-$REPO/target}/release}
 VTEPD_MEMORY=${VTEPD_MEMORY:-auto} # or huge, no-huge: see [dpdk] memory
 VTEPD_MEMORY_MB=256
 VTEPD_HUGE_MB=512 # for two daemons
+VTEPD_CORES="[$(($(nproc) > 1 ? 1 : 0))]" # one worker on each
+VTEPD_QUEUES=1                            # of each device
 declare -A VTEPD_DEVICES=() DAEMON_PID=()
 
 # A veth carries more than its MTU says to AF_PACKET, but the ring's slots must hold a whole frame, and the driver wants
 # each slot to fit one mbuf. 2048 (the default) is good for MTUs up to 1900; a jumbo slot of 9216 in blocks of four.
 vtepd_devargs() { # DEV MTU
   local args="net_af_packet_$1,iface=$1"
+  if ((VTEPD_QUEUES > 1)); then args+=",qpairs=$VTEPD_QUEUES"; fi
   if (($2 > 1900)); then args+=",framesz=9216,blocksz=36864,framecnt=512"; fi
   echo "$args"
 }
@@ -31,6 +34,12 @@ name = \"$dev\"
 devargs = \"$(vtepd_devargs "$dev" "$mtu")\"
 mtu = $mtu
 "
+}
+
+# vtepd_devices_clear HOST: forgets its devices and its configuration, for a daemon that is started anew with others.
+vtepd_devices_clear() {
+  VTEPD_DEVICES[$1]=''
+  rm -f "$LAB_DIR/$1.toml"
 }
 
 # vtepd_uplink HOST: up0 on the fabric. It has no address in the kernel: vtepd is the one who answers there.
@@ -88,7 +97,7 @@ main_core = 0
 file_prefix = "vtl-$LAB_NAME-$host"
 
 [workers]
-cores = [$(($(nproc) > 1 ? 1 : 0))]
+cores = $VTEPD_CORES
 idle = "sleep" # leave the core to others when nothing arrives: this is a laptop's lab
 
 [api]
