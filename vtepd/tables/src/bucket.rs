@@ -249,3 +249,49 @@ mod tests {
         life_of_a_slot::<Wide>([key, WideKey { network: 2, ..key }]);
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Who finds a key finds what was filled in with it, and nobody finds half of one.
+    fn filling<B: Bucket>(key: B::Key, never_there: Vec<B::Key>)
+    where
+        B::Key: Sync,
+    {
+        loom::model(move || {
+            let bucket = Arc::new(B::default());
+            let reader = {
+                let (bucket, never_there) = (Arc::clone(&bucket), never_there.clone());
+                thread::spawn(move || {
+                    for key in never_there {
+                        assert!(bucket.find(key).is_none());
+                    }
+                    if let Some(slot) = bucket.find(key) {
+                        assert_eq!(bucket.value(slot).load(Ordering::Relaxed), 7);
+                        assert_eq!(bucket.stamp(slot).load(Ordering::Relaxed), 8);
+                    }
+                })
+            };
+            bucket.fill(1, key, 7, 8);
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_narrow_slot_is_published_whole() {
+        filling::<Narrow>(5, vec![]);
+    }
+
+    #[test]
+    fn a_wide_slot_is_published_whole() {
+        let key = |address| WideKey {
+            network: 1,
+            address,
+        };
+        let halves = vec![key(0), key(5 << 64), key(6)];
+        filling::<Wide>(key(5 << 64 | 6), halves);
+    }
+}

@@ -766,6 +766,13 @@ mod model {
         builder.check(body);
     }
 
+    /// Keys that belong into the first of two buckets, where each takes the first
+    /// empty slot.
+    fn keys_of_one_bucket() -> impl Iterator<Item = u64> {
+        let hash = KeyedHash::new(1, 2);
+        (1u64..).filter(move |key| key.hash(&hash) >> 63 == 0)
+    }
+
     /// A key that a reader finds has a value it was given, however often its slot
     /// was vacated and filled with others.
     #[test]
@@ -774,27 +781,28 @@ mod model {
             let domain = Domain::new();
             let (shared, mut writer) =
                 Writer::<Narrow>::new(&domain, KeyedHash::new(1, 2), "model", 8);
-            writer.insert(1, 10, 0).unwrap();
+            let mut keys = keys_of_one_bucket();
+            let first = keys.next().unwrap();
+            writer.insert(first, 10, 0).unwrap();
             let mut reader = domain.reader().unwrap();
             let worker = {
                 let shared = Arc::clone(&shared);
                 thread::spawn(move || {
                     for _ in 0..2 {
                         let view = shared.view(&reader);
-                        if let Some(found) = view.find(view.hash(1), 1) {
+                        if let Some(found) = view.find(view.hash(first), first) {
                             assert!([10, 11].contains(&found.value()));
                         }
                         reader.quiescent();
                     }
                 })
             };
-            writer.insert(1, 11, 0).unwrap();
-            writer.remove(1);
-            // The slots of both buckets, so that one of these wants key 1's.
-            for key in 2..4 {
+            writer.insert(first, 11, 0).unwrap();
+            writer.remove(first);
+            for key in keys.take(2) {
                 domain.advance();
                 writer.collect();
-                writer.insert(key, key, 0).unwrap();
+                writer.insert(key, 100 + key, 0).unwrap();
             }
             worker.join().unwrap();
         });
