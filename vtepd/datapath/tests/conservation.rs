@@ -95,7 +95,7 @@ fn traffic(host: &Host) -> [u64; 4] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn whatever_comes_in_is_accounted_for(
