@@ -92,6 +92,20 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
             409,
         ),
         call("get", "/v1/networks/{id}", "/v1/networks/red", None, 200),
+        call(
+            "get",
+            "/v1/networks/{id}/status",
+            "/v1/networks/green/status",
+            None,
+            200,
+        ),
+        call(
+            "get",
+            "/v1/networks/{id}/status",
+            "/v1/networks/no/status",
+            None,
+            404,
+        ),
         call("get", "/v1/networks", "/v1/networks", None, 200),
         call(
             "put",

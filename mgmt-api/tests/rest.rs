@@ -949,3 +949,32 @@ async fn requests_that_wait_share_a_commit_and_are_judged_one_by_one() {
     assert_eq!(api.state().await["ports"].as_object().unwrap().len(), 39);
     assert_eq!(api.control.mirror.lock().fdb.len(), 39);
 }
+
+#[tokio::test]
+async fn a_network_tells_what_it_comes_to() {
+    let api = Api::with_fabric().await;
+    let ports = json!({
+        "p1": {"network": "blue", "mac": "52:54:00:00:00:01", "host": "h1"},
+        "p2": {"network": "blue", "mac": "52:54:00:00:00:02", "interface": "eth1", "vlan": 7},
+    });
+    api.post("/v1/transaction", json!({"put": {"ports": ports}}))
+        .await
+        .expect(200);
+    let mut expected = json!({
+        "id": "blue", "mtu": 1450, "hosts": ["h1"],
+        "bindings": [{"interface": "eth1", "vlan": 7}, {"interface": "eth1", "vlan": 100}],
+    });
+    assert_eq!(
+        api.get("/v1/networks/blue/status").await.expect(200),
+        expected
+    );
+    // A remote VTEP with an IPv6 address makes every outer header larger.
+    api.put("/v1/hosts/h6", json!({"vtep": "2001:db8::12"}))
+        .await
+        .expect(201);
+    expected["mtu"] = 1430.into();
+    assert_eq!(
+        api.get("/v1/networks/blue/status").await.expect(200),
+        expected
+    );
+}

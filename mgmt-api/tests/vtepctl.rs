@@ -279,6 +279,7 @@ fn what_is_shows_in_tables() {
         ("underlay", "reachable"),
         ("interfaces status", "net_null"),
         ("interfaces status eth1", "eth1"),
+        ("networks status blue", "1450"),
         ("health", "ok"),
         ("version", "this-host"),
         ("completion bash", "_vtepctl"),

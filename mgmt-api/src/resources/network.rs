@@ -424,11 +424,13 @@ impl Network {
     }
 }
 
-fn binding_spec(binding: Attachment, view: View<'_>) -> BindingSpec {
-    BindingSpec {
-        interface: view.id_of(binding.interface),
-        vlan: binding.tag.map(|tag| tag.vid),
-        tpid: binding.tag.and_then(|tag| tag.tpid.unless_default()),
+impl BindingSpec {
+    pub(crate) fn of(binding: Attachment, view: View<'_>) -> Self {
+        Self {
+            interface: view.id_of(binding.interface),
+            vlan: binding.tag.map(|tag| tag.vid),
+            tpid: binding.tag.and_then(|tag| tag.tpid.unless_default()),
+        }
     }
 }
 
@@ -482,7 +484,7 @@ impl Kind for Network {
             bindings: self
                 .bindings
                 .iter()
-                .map(|binding| binding_spec(*binding, view))
+                .map(|binding| BindingSpec::of(*binding, view))
                 .collect(),
             flood: match self.flood {
                 Flood::IngressReplication => FloodSpec::IngressReplication,

@@ -62,6 +62,8 @@ pub(crate) struct Api {
     config: Config,
     /// Large bodies are held in memory one at a time.
     large: Arc<Semaphore>,
+    /// And exports likewise; apart from the bodies, for a reader may take its time and writers must not wait for it.
+    exports: Arc<Semaphore>,
     metrics: metrics::RequestMetrics,
 }
 
@@ -105,6 +107,7 @@ pub fn router(manager: Manager, config: Config) -> Router {
         manager,
         config,
         large: Arc::new(Semaphore::new(1)),
+        exports: Arc::new(Semaphore::new(1)),
         metrics: metrics::RequestMetrics::default(),
     });
     router

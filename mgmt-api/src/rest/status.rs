@@ -11,12 +11,14 @@ use utoipa::openapi::path::HttpMethod;
 
 use super::Api;
 use super::endpoint::{Endpoints, Operation, page_of};
+use super::paging::find;
 use super::problem::Problem;
 use crate::control::{
     ControlPlane, DropCount, InterfaceStatus, TableStatus, UnderlayNeighbour, WorkerStatus,
 };
 use crate::id::Id;
 use crate::refusal::{Code, Refusal};
+use crate::resources::{BindingSpec, Network};
 
 pub(super) fn add_to(endpoints: &mut Endpoints) {
     add_list::<WorkerStatus>(
@@ -65,6 +67,14 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
         one,
     );
 
+    let status = endpoints.schema::<NetworkStatus>();
+    let network = Operation::new("get_network_status", "status", "Show what a network comes to")
+        .description("Its MTU, bindings and flood list, with what follows from defaults, ports and static entries.")
+        .json(200, "Its status.", status)
+        .refused(Code::NotFound, "There is no such network.");
+    let path = "/v1/networks/{id}/status";
+    endpoints.add(HttpMethod::Get, path, routing::get(network_status), network);
+
     let version = endpoints.schema::<Version>();
     let get = Operation::new("get_version", "status", "Show the version").json(
         200,
@@ -89,6 +99,19 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
 #[derive(Debug, Serialize)]
 struct Items<T> {
     items: Vec<T>,
+}
+
+/// What a network comes to.
+#[derive(Debug, Serialize, ToSchema)]
+struct NetworkStatus {
+    /// The network.
+    id: Id,
+    /// The largest IP packet: as configured, or what fits the underlay.
+    mtu: u16,
+    /// Where it meets interfaces of this box: by its segment, its bindings and its local ports.
+    bindings: Vec<BindingSpec>,
+    /// The remote hosts with a port or static entry in it, and those it names.
+    hosts: Vec<Id>,
 }
 
 /// The version of the server.
@@ -146,6 +169,33 @@ async fn interface_status(
         let refusal = Refusal::new(Code::NotFound, format!("there is no interface {id}"));
         refusal.of(format!("interfaces/{id}")).into()
     })
+}
+
+async fn network_status(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Json<NetworkStatus>, Problem> {
+    let id: Id = id.parse().map_err(|error| {
+        Refusal::new(Code::Invalid, format!("{id:?} names no network: {error}"))
+    })?;
+    let read = move |state: &crate::state::State| {
+        let view = state.view();
+        let handle = find::<Network>(&id, view)?;
+        let network = view.get(handle).expect("it was just found");
+        let bindings = view.attachments_of(handle).into_iter();
+        Ok::<_, Refusal>(NetworkStatus {
+            id,
+            mtu: view.network_mtu(network),
+            bindings: bindings
+                .map(|binding| BindingSpec::of(binding, view))
+                .collect(),
+            hosts: view
+                .members_of(handle)
+                .map(|host| view.id_of(host))
+                .collect(),
+        })
+    };
+    Ok(Json(api.read(read).await??))
 }
 
 async fn get_version(State(api): State<Arc<Api>>) -> Result<Json<Version>, Problem> {

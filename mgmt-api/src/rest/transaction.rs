@@ -139,7 +139,7 @@ async fn put_state(
 /// Writes the state down as one moment sees it, and sends it after letting the state go: a slow reader holds up
 /// nobody. One at a time, for a million ports are 200 MB of text.
 async fn get_state(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let permit = api.large.clone().acquire_owned().await.ok();
+    let permit = api.exports.clone().acquire_owned().await.ok();
     let pieces = api.blocking(|manager| manager.read(Export::pieces)).await?;
     let pieces = pieces.into_iter().map(move |piece| {
         let _held_until_sent = &permit;

@@ -130,6 +130,28 @@ impl<'a> View<'a> {
         self.state.tallies.members.keys().copied()
     }
 
+    /// Where frames of a network enter and leave here, whatever binds it: its segment, its bindings, its ports.
+    /// Without regard to a transaction.
+    #[must_use]
+    pub fn attachments_of(self, network: Handle<Network>) -> Vec<Attachment> {
+        let mut attachments = self.bound_attachments();
+        attachments.retain(|attachment| self.network_at(*attachment) == Some(network));
+        attachments
+    }
+
+    /// The remote hosts a network floods to, without regard to a transaction.
+    pub fn members_of(
+        self,
+        network: Handle<Network>,
+    ) -> impl Iterator<Item = Handle<Host>> + use<'a> {
+        let range = (network, Handle::new(0))..=(network, Handle::new(u32::MAX));
+        self.state
+            .tallies
+            .members
+            .range(range)
+            .map(|((_, host), _)| *host)
+    }
+
     /// The MTU of an interface: its own or its device's.
     #[must_use]
     pub fn interface_mtu(self, interface: &Interface) -> u16 {

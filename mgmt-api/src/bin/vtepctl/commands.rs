@@ -12,7 +12,7 @@ use crate::diff;
 use crate::fields::Fields;
 use crate::options::{
     Command, DeleteOptions, FdbCommand, FileAndWrite, Format, InterfaceCommand, ListOptions,
-    Options, PutOptions, ResourceCommand, SetOptions, WriteOptions,
+    NetworkCommand, Options, PutOptions, ResourceCommand, SetOptions, WriteOptions,
 };
 use crate::output::print;
 
@@ -36,7 +36,10 @@ pub fn run(options: &Options) -> Result<(), Error> {
             context.resource("interfaces", command)
         }
         Command::Hosts(command) => context.resource("hosts", command),
-        Command::Networks(command) => context.resource("networks", command),
+        Command::Networks(NetworkCommand::Status { id }) => context.network_status(id),
+        Command::Networks(NetworkCommand::Resource(command)) => {
+            context.resource("networks", command)
+        }
         Command::Ports(command) => context.resource("ports", command),
         Command::Fdb(command) => context.fdb(command),
         Command::Apply(file) => context.large(Method::PUT, "/v1/state", file),
@@ -220,6 +223,13 @@ impl Context {
                 print(self.format, "interface_status", found)
             }
         }
+    }
+
+    fn network_status(&self, id: &str) -> Result<(), Error> {
+        let found = self
+            .client
+            .get(&format!("{}/status", item("networks", id)?))?;
+        print(self.format, "network_status", found)
     }
 
     fn status(&self, path: &str, view: &str) -> Result<(), Error> {

@@ -49,7 +49,7 @@ pub enum Command {
     Hosts(ResourceCommand<HostFields>),
     /// Layer-2 networks: VXLAN and VLAN segments
     #[command(subcommand, visible_alias = "network")]
-    Networks(ResourceCommand<NetworkFields>),
+    Networks(NetworkCommand),
     /// Stations of the networks
     #[command(subcommand, visible_alias = "port")]
     Ports(ResourceCommand<PortFields>),
@@ -115,6 +115,17 @@ pub enum InterfaceCommand {
     },
     #[command(flatten)]
     Resource(ResourceCommand<InterfaceFields>),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// What one comes to: its MTU, bindings and flood list
+    Status {
+        /// Its identifier
+        id: String,
+    },
+    #[command(flatten)]
+    Resource(ResourceCommand<NetworkFields>),
 }
 
 #[derive(Debug, Subcommand)]

@@ -103,6 +103,12 @@ fn columns(view: &str) -> &'static [Column] {
             ("tx bytes", |row| text(&row["tx"]["bytes"])),
             ("tx dropped", |row| text(&row["tx"]["dropped"])),
         ],
+        "network_status" => &[
+            ("id", |row| text(&row["id"])),
+            ("mtu", |row| text(&row["mtu"])),
+            ("bindings", |row| bindings(&row["bindings"])),
+            ("hosts", |row| text(&row["hosts"])),
+        ],
         "drops" => &[
             ("packets", |row| text(&row["packets"])),
             ("reason", |row| text(&row["reason"])),
