@@ -209,6 +209,13 @@ metric_is() {
     'index($0, name) == 1 && index($0, label) { sum += $NF } END { print sum + 0 }')"
 }
 
+# next_hop HOST ADDRESS: what vtepd knows of that next hop on the underlay, as "state MAC".
+next_hop() {
+  api "$1" GET /v1/underlay | jq -r --arg address "$2" '.items[] | select(.address == $address) | "\(.state) \(.mac)"'
+}
+
+next_hop_is() { equal "$3" "$(next_hop "$1" "$2")"; } # HOST ADDRESS "STATE MAC"
+
 # drops HOST: "reason count" per line, over all interfaces, sorted, only those that are not zero.
 drops() {
   api "$1" GET /v1/drops |
