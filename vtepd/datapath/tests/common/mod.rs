@@ -111,7 +111,9 @@ impl Default for Bench {
             fdb: 100_000,
             neighbours: 100_000,
         });
-        let reader = tables.tables().reader().unwrap();
+        let mut reader = tables.tables().reader().unwrap();
+        // Between bursts, or a grace period in this thread would wait for this thread.
+        reader.offline();
         let counters = WorkerCounters::new();
         let channel = Arc::new(Channel::new(1024, 64));
         let state = WorkerState::new(
@@ -365,7 +367,6 @@ impl Bench {
         } = self;
         pipeline.process(&tables, state, io, interface, burst, &mut recorder);
         assert!(burst.is_empty());
-        // Or a grace period in this thread would wait for this thread.
         self.reader.offline();
         self.tables.collect();
         recorder
