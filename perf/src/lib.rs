@@ -1,1 +1,13 @@
-//! Benchmarks of vtepd and of what it is compared to.
+//! What the benchmarks send, what must come out, and how figures are summed up.
+//!
+//! ```text
+//!   seed ─► frames ─┬─► pcap ─► the device under test
+//!                   ├─► the REST state that makes them known
+//!                   └─► the frames that must come out
+//! ```
+//!
+//! The programs that run daemons and read clocks are in the binary; nothing here
+//! touches the system.
+
+pub mod frames;
+pub mod summary;

@@ -1,0 +1,142 @@
+//! `vtepd-perf`: runs the workloads and prints what they cost.
+
+mod report;
+mod sampling;
+mod system;
+mod workloads;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vtepd_perf::frames::Direction;
+
+use crate::report::Report;
+use crate::system::{cores, vtepd};
+use crate::workloads::{forward, load};
+
+/// Measures vtepd on this machine: one worker on core 1, everything else on core 0.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs workloads and prints a table.
+    Run(Run),
+}
+
+#[derive(Args)]
+struct Run {
+    /// Which; all of them when none is named.
+    workloads: Vec<Name>,
+    /// Sizes of decap, encap and io: destination MACs; k and M are understood.
+    #[arg(long, value_delimiter = ',', default_value = "1k,100k,1M", value_parser = size)]
+    macs: Vec<u32>,
+    /// Whether sources are learned.
+    #[arg(long, value_delimiter = ',', default_value = "off,on")]
+    learning: Vec<Switch>,
+    /// Quiet one-second samples of each.
+    #[arg(long, default_value_t = 5)]
+    samples: usize,
+    /// Ports of load.
+    #[arg(long, default_value = "1M", value_parser = size)]
+    ports: u32,
+    /// Of the frames' order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The daemon; by default the one that was built beside this program.
+    #[arg(long)]
+    vtepd: Option<PathBuf>,
+    /// Also writes everything to a file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// The floor: testpmd on the same files.
+    Io,
+    /// VXLAN to the access port.
+    Decap,
+    /// The access port to VXLAN.
+    Encap,
+    /// A million ports by REST, and a restart.
+    Load,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    Off,
+    On,
+}
+
+fn size(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'M']) {
+        Some(digits) if text.ends_with('k') => (digits, 1000),
+        Some(digits) => (digits, 1_000_000),
+        None => (text, 1),
+    };
+    let number: u32 = digits.parse().map_err(|_| format!("{text} is no number"))?;
+    match number.checked_mul(unit) {
+        Some(number @ 16..=8_000_000) => Ok(number),
+        _ => Err(format!("{text} is not between 16 and 8M")),
+    }
+}
+
+fn main() -> Result<()> {
+    let Command::Run(run) = Cli::parse().command;
+    cores::stay_on(0)?;
+    let mut report = Report::default();
+    let outcome = run_all(&run, &mut report);
+    // What was measured before something failed is shown all the same.
+    report.print();
+    if let Some(file) = &run.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    outcome
+}
+
+fn run_all(run: &Run, report: &mut Report) -> Result<()> {
+    let program = match &run.vtepd {
+        Some(program) => program.clone(),
+        None => vtepd::beside_us("vtepd")?,
+    };
+    let wanted = |name| run.workloads.is_empty() || run.workloads.contains(&name);
+    for (name, direction) in [
+        (Name::Decap, Direction::Decap),
+        (Name::Encap, Direction::Encap),
+    ] {
+        if !wanted(name) {
+            continue;
+        }
+        for &macs in &run.macs {
+            for &learning in &run.learning {
+                let one = forward::Run {
+                    workload: forward::workload(direction, macs, run.seed),
+                    learning: learning == Switch::On,
+                    samples: run.samples,
+                };
+                let title = report::title(forward::name(direction), macs, one.learning);
+                let with_io = wanted(Name::Io);
+                let done = forward::run(&program, one, with_io, &|what| {
+                    report::progress(&title, what)
+                });
+                report.forward.push(done.with_context(|| title.clone())?);
+            }
+        }
+    }
+    if wanted(Name::Load) {
+        let size = load::Size {
+            ports: run.ports,
+            ..load::Size::default()
+        };
+        let done = load::run(&program, size, &|what| report::progress("load", what));
+        report.load = Some(done.context("load")?);
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What people read.
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde::Serialize;
+use vtepd_perf::summary::Summary;
+
+use crate::sampling::Measured;
+use crate::workloads::{forward, load};
+
+/// Everything of one call.
+#[derive(Default, Serialize)]
+pub struct Report {
+    /// `decap`, `encap`.
+    pub forward: Vec<forward::Report>,
+    /// `load`.
+    pub load: Option<load::Report>,
+}
+
+/// The name of a run.
+pub fn title(workload: &str, macs: u32, learning: bool) -> String {
+    let learning = if learning { "on" } else { "off" };
+    format!("{workload} {}, learning {learning}", short(macs))
+}
+
+/// Says what is going on.
+pub fn progress(title: &str, what: &str) {
+    eprintln!("  {title}: {what}");
+}
+
+fn short(number: u32) -> String {
+    match number {
+        n if n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),
+        n if n % 1000 == 0 => format!("{}k", n / 1000),
+        n => n.to_string(),
+    }
+}
+
+fn range(summary: Option<Summary>, digits: usize) -> String {
+    summary.map_or("-".to_owned(), |s| {
+        format!(
+            "{:.digits$} ({:.digits$}-{:.digits$})",
+            s.median, s.min, s.max
+        )
+    })
+}
+
+impl Report {
+    /// To standard output.
+    pub fn print(&self) {
+        self.print_forward();
+        if let Some(load) = &self.load {
+            print_load(load);
+        }
+    }
+
+    fn print_forward(&self) {
+        let Some(first) = self.forward.first() else {
+            return;
+        };
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED);
+        let mut header = vec![
+            "workload".to_owned(),
+            "Mpps".to_owned(),
+            "cycles/packet".to_owned(),
+        ];
+        header.extend(first.measured.stages.iter().map(|(name, _)| name.clone()));
+        header.extend(["io", "above io"].map(str::to_owned));
+        table.set_header(header);
+        let mut doubts = Vec::new();
+        for run in &self.forward {
+            let title = title(run.workload, run.macs, run.learning);
+            let mut row = vec![
+                title.clone(),
+                range(run.measured.mpps, 2),
+                range(run.measured.cycles, 0),
+            ];
+            row.extend(
+                run.measured
+                    .stages
+                    .iter()
+                    .map(|(_, cycles)| format!("{cycles:.0}")),
+            );
+            let io = run.io.as_ref().and_then(|io| io.cycles);
+            row.push(range(io, 0));
+            let above = run
+                .measured
+                .cycles
+                .zip(io)
+                .map(|(all, io)| all.median - io.median);
+            row.push(above.map_or("-".to_owned(), |above| format!("{above:.0}")));
+            table.add_row(row);
+            let both = [("", Some(&run.measured)), ("io of ", run.io.as_ref())];
+            for (of, measured) in both {
+                for doubt in measured.map_or(&[][..], |Measured { doubts, .. }| doubts) {
+                    doubts.push(format!("{of}{title}: {doubt}"));
+                }
+            }
+        }
+        println!("{table}");
+        println!(
+            "Medians of one-second samples, least and greatest in parentheses; cycles are those of the time stamp counter."
+        );
+        println!(
+            "Stages: of the packets taken in; io: testpmd on the same file. Before timing, every frame that came out was compared."
+        );
+        for doubt in doubts {
+            println!("DOUBTFUL {doubt}");
+        }
+    }
+}
+
+fn print_load(load: &load::Report) {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "load: {} ports in {:.1} s ({:.0} ports/s; {:.1} s of CPU on the control side)",
+        load.ports, load.seconds, load.ports_per_second, load.cpu_seconds
+    );
+    println!(
+        "      {:.0} bytes of memory for each ({:.0} MiB empty, {:.0} MiB with hosts and networks, {:.0} MiB loaded, {:.0} MiB at most); {:.0} MiB on disk",
+        load.bytes_per_port,
+        mib(load.empty_bytes),
+        mib(load.infrastructure_bytes),
+        mib(load.loaded_bytes),
+        mib(load.peak_bytes),
+        mib(load.disk_bytes)
+    );
+    println!(
+        "      after kill -9 the first packet left {:.1} s after the start ({:.1} s of CPU on the control side); {} packets compared; {:.0} MiB",
+        load.restart_seconds,
+        load.restart_cpu_seconds,
+        load.packets_checked,
+        mib(load.restarted_bytes)
+    );
+}

@@ -1,0 +1,234 @@
+//! One-second samples of a forwarding worker, taken from outside, and which of them
+//! count.
+//!
+//! Cycles are those that the worker was on its core. In a quiet second these are all
+//! there are; in a busy one the share that others had of the core is left out, which
+//! leaves what they did to its caches.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+use vtepd_perf::summary::Summary;
+
+use crate::system::api::Api;
+use crate::system::cores::{CoreTicks, ThreadTime};
+use crate::system::telemetry::Telemetry;
+
+/// The most packets that may be missing, as a share: those under way between two
+/// readings are some thousands of millions.
+const MOST_MISSING: f64 = 0.002;
+/// How long a sample lasts.
+const LASTS: Duration = Duration::from_secs(1);
+/// The longest that a worker may wait for its core, as a share of the sample.
+const MOST_WAITING: f64 = 0.01;
+/// The most of the core that the host may take away.
+const MOST_STEAL: f64 = 0.02;
+
+/// A process that forwards, and where to read its counters.
+pub struct Subject<'a> {
+    /// Its process.
+    pub pid: u32,
+    /// Its worker's thread.
+    pub worker: u32,
+    /// Its devices.
+    pub telemetry: &'a Telemetry,
+    /// The device it receives from.
+    pub source: u16,
+    /// The device it sends to.
+    pub sink: u16,
+    /// Its stages, if it is our daemon.
+    pub api: Option<&'a Api>,
+}
+
+/// What a sample found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sample {
+    /// Packets sent, million a second.
+    pub mpps: f64,
+    /// Time stamp counter ticks of a packet.
+    pub cycles: f64,
+    /// The same by stage; empty without stages.
+    pub stages: Vec<(String, f64)>,
+    /// Packets dropped, for whatever reason.
+    pub dropped: u64,
+    /// Packets received and not sent, as a share; what was under way between the two
+    /// readings is a part of it, and may make it negative.
+    pub missing: f64,
+    /// Share of the time that the worker waited for its core.
+    pub waiting: f64,
+    /// Share of the worker's core that the host took.
+    pub steal: f64,
+    /// Share of core 0 that was busy, with whatever.
+    pub other_core: f64,
+}
+
+impl Sample {
+    /// Whether the worker had its core to itself.
+    pub fn was_quiet(&self) -> bool {
+        self.waiting < MOST_WAITING && self.steal < MOST_STEAL
+    }
+}
+
+/// The state of all counters at one moment.
+struct Moment {
+    at: Instant,
+    tsc: u64,
+    sent: u64,
+    received: u64,
+    thread: ThreadTime,
+    core: CoreTicks,
+    other: CoreTicks,
+    stages: Vec<(String, u64)>,
+    packets: u64,
+    dropped: u64,
+}
+
+impl Subject<'_> {
+    fn now(&self, clock: &quanta::Clock) -> Result<Moment> {
+        let (stages, packets, dropped) = match self.api {
+            None => (Vec::new(), 0, 0),
+            Some(api) => {
+                let worker = api.worker()?;
+                let stages = worker.stages.into_iter();
+                let cycles = stages.map(|stage| (stage.stage, stage.cycles)).collect();
+                let dropped = api.drops()?.iter().map(|(_, packets)| packets).sum();
+                (cycles, worker.packets, dropped)
+            }
+        };
+        let (core, other) = (CoreTicks::read(1)?, CoreTicks::read(0)?);
+        let received = self.telemetry.device(self.source)?.received;
+        let sent = self.telemetry.device(self.sink)?.sent;
+        let thread = ThreadTime::read(self.pid, self.worker)?;
+        let (at, tsc) = (Instant::now(), clock.raw());
+        Ok(Moment {
+            at,
+            tsc,
+            sent,
+            received,
+            thread,
+            core,
+            other,
+            stages,
+            packets,
+            dropped,
+        })
+    }
+
+    /// Takes one sample.
+    pub fn sample(&self) -> Result<Sample> {
+        let clock = quanta::Clock::new();
+        let begin = self.now(&clock)?;
+        std::thread::sleep(LASTS);
+        let end = self.now(&clock)?;
+        let seconds = end.at.duration_since(begin.at).as_secs_f64();
+        let sent = (end.sent - begin.sent).max(1) as f64;
+        let received = (end.received - begin.received).max(1) as f64;
+        let packets = (end.packets - begin.packets).max(1) as f64;
+        let ran = (end.thread.ran - begin.thread.ran).as_secs_f64() / seconds;
+        // A worker that is interrupted is so in proportion to the stages' times.
+        let stage = |((name, begin), (_, end)): (&(String, u64), &(String, u64))| {
+            (name.clone(), (end - begin) as f64 / packets * ran)
+        };
+        let (steal, _) = end.core.since(begin.core);
+        let (_, other_core) = end.other.since(begin.other);
+        Ok(Sample {
+            mpps: sent / seconds / 1e6,
+            cycles: (end.tsc - begin.tsc) as f64 / sent * ran,
+            stages: begin.stages.iter().zip(&end.stages).map(stage).collect(),
+            dropped: end.dropped - begin.dropped,
+            missing: 1.0 - sent / received,
+            waiting: (end.thread.waited - begin.thread.waited).as_secs_f64() / seconds,
+            steal,
+            other_core,
+        })
+    }
+
+    /// Takes samples until so many were quiet, but not for ever: at most six times
+    /// as many in all.
+    pub fn samples(&self, wanted: usize, progress: &dyn Fn(&str)) -> Result<Measured> {
+        let mut all: Vec<Sample> = Vec::new();
+        let quiet = |all: &[Sample]| all.iter().filter(|sample| sample.was_quiet()).count();
+        while quiet(&all) < wanted && all.len() < wanted * 6 {
+            all.push(self.sample()?);
+            progress(&format!(
+                "{} of {wanted} quiet seconds, {} in all",
+                quiet(&all),
+                all.len()
+            ));
+        }
+        Ok(Measured::of(all, wanted))
+    }
+}
+
+/// What several samples say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Million packets a second.
+    pub mpps: Option<Summary>,
+    /// Time stamp counter ticks of a packet.
+    pub cycles: Option<Summary>,
+    /// The same by stage, medians.
+    pub stages: Vec<(String, f64)>,
+    /// Samples that counted.
+    pub quiet: usize,
+    /// Samples that were taken.
+    pub taken: usize,
+    /// How busy core 0 was in those that counted, median.
+    pub other_core: f64,
+    /// What makes the figures doubtful; empty if nothing does.
+    pub doubts: Vec<String>,
+}
+
+impl Measured {
+    fn of(all: Vec<Sample>, wanted: usize) -> Self {
+        let taken = all.len();
+        let quiet: Vec<Sample> = all.iter().filter(|one| one.was_quiet()).cloned().collect();
+        let mut doubts = Vec::new();
+        let dropped: u64 = all.iter().map(|sample| sample.dropped).sum();
+        if dropped > 0 {
+            doubts.push(format!("{dropped} packets were dropped"));
+        }
+        let missing = Summary::of(all.iter().map(|sample| sample.missing));
+        if let Some(missing) = missing.filter(|missing| missing.median > MOST_MISSING) {
+            let percent = missing.median * 100.0;
+            doubts.push(format!(
+                "{percent:.2} % of the packets received were not sent"
+            ));
+        }
+        let quiet_count = quiet.len();
+        let counted = if quiet.len() >= wanted {
+            quiet
+        } else {
+            let waiting = all.iter().map(|sample| sample.waiting);
+            let waiting = Summary::of(waiting).map_or(0.0, |waiting| waiting.median);
+            doubts.push(format!(
+                "the machine was busy: {} of {taken} seconds were quiet, all are counted; the worker waited {:.0} % of the time",
+                quiet.len(),
+                waiting * 100.0
+            ));
+            // What there is.
+            all
+        };
+        let names = counted
+            .first()
+            .map(|sample| sample.stages.clone())
+            .unwrap_or_default();
+        let stage = |(at, (name, _)): (usize, (String, f64))| {
+            let values = counted
+                .iter()
+                .filter_map(|sample| Some(sample.stages.get(at)?.1));
+            Some((name, Summary::of(values)?.median))
+        };
+        Self {
+            mpps: Summary::of(counted.iter().map(|sample| sample.mpps)),
+            cycles: Summary::of(counted.iter().map(|sample| sample.cycles)),
+            stages: names.into_iter().enumerate().filter_map(stage).collect(),
+            quiet: quiet_count,
+            taken,
+            other_core: Summary::of(counted.iter().map(|sample| sample.other_core))
+                .map_or(0.0, |share| share.median),
+            doubts,
+        }
+    }
+}

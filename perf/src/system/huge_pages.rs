@@ -1,0 +1,63 @@
+//! Huge pages of 2 MiB, taken for a while. Counts are added and subtracted, never
+//! set, so that two users at the same time do not undo each other.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+
+const FOLDER: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+
+/// Huge pages that are given back when this is dropped.
+pub struct HugePages {
+    added: u64,
+}
+
+fn read(file: &str) -> Result<u64> {
+    let path = format!("{FOLDER}/{file}");
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("no huge pages here ({path} cannot be read)"))?;
+    Ok(text.trim().parse()?)
+}
+
+fn write(pages: u64) -> Result<()> {
+    let path = format!("{FOLDER}/nr_hugepages");
+    fs::write(&path, pages.to_string())
+        .with_context(|| format!("cannot write {path}: the benchmarks run as root"))
+}
+
+impl HugePages {
+    /// Sees to it that so much is free.
+    pub fn take(mb: u64) -> Result<Self> {
+        let (want, free, total) = (
+            mb.div_ceil(2),
+            read("free_hugepages")?,
+            read("nr_hugepages")?,
+        );
+        if free >= want {
+            return Ok(Self { added: 0 });
+        }
+        write(total + want - free)?;
+        let taken = Self {
+            added: read("nr_hugepages")?.saturating_sub(total),
+        };
+        if taken.added < want - free {
+            bail!(
+                "the system gave {} of {} MiB in huge pages: free memory, or run smaller sizes",
+                (taken.added + free) * 2,
+                mb
+            );
+        }
+        Ok(taken)
+    }
+}
+
+impl Drop for HugePages {
+    fn drop(&mut self) {
+        if self.added > 0
+            && let Ok(total) = read("nr_hugepages")
+            && let Err(error) = write(total.saturating_sub(self.added))
+        {
+            eprintln!("{} huge pages were not given back: {error:#}", self.added);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What is run and read outside of us: the processes under test, their control
+//! sockets, and what the kernel knows of the cores.
+
+pub mod api;
+pub mod cores;
+pub mod huge_pages;
+pub mod process;
+pub mod telemetry;
+pub mod testpmd;
+pub mod vtepd;

@@ -1,0 +1,318 @@
+//! `decap` and `encap`, and `io` beside them.
+//!
+//! ```text
+//!   state by REST ─► stop ─► play the file once, compare what comes out
+//!                        ─► repeat it for ever, sample
+//! ```
+//!
+//! The state is loaded into a daemon without traffic and taken up from disk by the
+//! ones that are measured: each begins afresh, with its tables filled before the
+//! first packet.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use vtepd_perf::frames::state::{self, Options, Side};
+use vtepd_perf::frames::workload::{introductions, unbound};
+use vtepd_perf::frames::{Direction, Fabric, Workload, pcap};
+
+use crate::sampling::{Measured, Subject};
+use crate::system::huge_pages::HugePages;
+use crate::system::telemetry::Telemetry;
+use crate::system::testpmd::Testpmd;
+use crate::system::vtepd::{ACCESS_PORT, Device, Setup, UPLINK_PORT, Vtepd};
+
+/// Ports of one transaction.
+const BATCH: u32 = 10_000;
+/// Frames in front of those that are compared, all dropped. They take tens of
+/// milliseconds; the control side acts on the introductions within a few.
+const LEAD_IN: usize = 500_000;
+/// How long a daemon may take to play a file, or to learn all sources.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// What is sent.
+    pub workload: Workload,
+    /// Whether sources are learned.
+    pub learning: bool,
+    /// Quiet samples that are wanted.
+    pub samples: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `decap` or `encap`.
+    pub workload: &'static str,
+    /// Destination MACs.
+    pub macs: u32,
+    /// Whether sources were learned.
+    pub learning: bool,
+    /// Frames whose bytes were compared, all right.
+    pub compared: u64,
+    /// What was measured.
+    pub measured: Measured,
+    /// `io` on the same file, if it was asked for.
+    pub io: Option<Measured>,
+}
+
+/// The name in reports.
+pub fn name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Decap => "decap",
+        Direction::Encap => "encap",
+    }
+}
+
+/// Everything of a run that is on disk or taken from the system.
+pub struct Prepared {
+    run: Run,
+    folder: tempfile::TempDir,
+    setup: Setup,
+    frames: PathBuf,
+    introductions: PathBuf,
+    _huge: HugePages,
+}
+
+impl Prepared {
+    /// Writes frames and loads the state.
+    pub fn new(program: &Path, run: Run, progress: &dyn Fn(&str)) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+        let kept_frames = run.workload.order().len() as u32;
+        let setup = Setup {
+            program: program.to_owned(),
+            folder: folder.path().to_owned(),
+            uplink: Device::Null,
+            access: Device::Null,
+            kept_frames,
+        };
+        let prepared = Self {
+            run,
+            frames: path("frames.pcap"),
+            introductions: path("introductions.pcap"),
+            _huge: HugePages::take(setup.memory_mb() + 64)?,
+            setup,
+            folder,
+        };
+        progress("writing frames");
+        let file = |path: &Path| File::create(path).map(BufWriter::new);
+        pcap::write(file(&prepared.frames)?, run.workload.sent())?;
+        pcap::write(
+            file(&prepared.introductions)?,
+            introductions(run.workload.fabric),
+        )?;
+        progress("loading the state");
+        prepared.load()?;
+        Ok(prepared)
+    }
+
+    fn load(&self) -> Result<()> {
+        let Workload {
+            fabric,
+            macs,
+            direction,
+            ..
+        } = self.run.workload;
+        let daemon = Vtepd::start(&Setup {
+            kept_frames: 0,
+            ..self.setup.clone()
+        })?;
+        let options = Options {
+            learning: self.run.learning,
+            bound: true,
+        };
+        let body = state::infrastructure(fabric, options).to_string();
+        daemon.api().transaction(body.as_bytes())?;
+        let side = match direction {
+            Direction::Decap => Side::Local,
+            Direction::Encap => Side::Remote,
+        };
+        for first in (0..macs).step_by(BATCH as usize) {
+            let stations = first..(first + BATCH).min(macs);
+            let body = state::ports(fabric, side, stations, false);
+            daemon.api().transaction(body.as_bytes())?;
+        }
+        daemon.stop()
+    }
+
+    /// Plays the file once and compares what comes out, byte by byte and in order.
+    pub fn compare(&self) -> Result<u64> {
+        let workload = self.run.workload;
+        let played = self.folder.path().join("played.pcap");
+        let out = self.folder.path().join("out.pcap");
+        let lead_in = match workload.direction {
+            Direction::Encap => LEAD_IN,
+            Direction::Decap => 0,
+        };
+        let frames = std::iter::repeat_n(unbound(), lead_in).chain(workload.sent());
+        pcap::write(BufWriter::new(File::create(&played)?), frames)?;
+        let mut setup = self.setup.clone();
+        setup.kept_frames = 0;
+        (setup.uplink, setup.access) = match workload.direction {
+            Direction::Decap => (Device::Plays(played, None), Device::Records(out.clone())),
+            Direction::Encap => (
+                Device::Plays(self.introductions.clone(), Some(out.clone())),
+                Device::Plays(played, None),
+            ),
+        };
+        let mut daemon = Vtepd::start(&setup)?;
+        let telemetry = daemon.telemetry()?;
+        let (source, _) = self.ports();
+        let all = lead_in as u64 + workload.order().len() as u64;
+        daemon.wait_until("the whole file", PATIENCE, |_| {
+            telemetry
+                .device(source)
+                .is_ok_and(|stats| stats.received >= all)
+        })?;
+        let drops = daemon.api().drops()?;
+        // It sends what is under way before it ends, and closes the file.
+        daemon.stop()?;
+        let received = pcap::read(File::open(&out)?)?.filter(|frame| {
+            // Our questions for next hops leave by the same device.
+            frame
+                .as_ref()
+                .map_or(true, |frame| frame.get(12..14) != Some(&[8, 6]))
+        });
+        let compared = workload.check(received).map_err(anyhow::Error::msg);
+        let compared =
+            compared.with_context(|| format!("what came out is wrong; drops: {drops:?}"))?;
+        if compared != workload.order().len() as u64 {
+            bail!(
+                "{compared} frames came out of {}; drops: {drops:?}",
+                workload.order().len()
+            );
+        }
+        Ok(compared)
+    }
+
+    /// The devices that frames come from and go to.
+    fn ports(&self) -> (u16, u16) {
+        match self.run.workload.direction {
+            Direction::Decap => (UPLINK_PORT, ACCESS_PORT),
+            Direction::Encap => (ACCESS_PORT, UPLINK_PORT),
+        }
+    }
+
+    /// Starts a daemon that forwards for ever, and waits until it is in its stride.
+    pub fn start(&self) -> Result<Running> {
+        let mut setup = self.setup.clone();
+        (setup.uplink, setup.access) = match self.run.workload.direction {
+            Direction::Decap => (Device::Repeats(self.frames.clone()), Device::Null),
+            Direction::Encap => (
+                Device::Plays(self.introductions.clone(), None),
+                Device::Repeats(self.frames.clone()),
+            ),
+        };
+        let mut daemon = Vtepd::start(&setup)?;
+        let Workload {
+            fabric,
+            macs,
+            direction,
+            ..
+        } = self.run.workload;
+        if direction == Direction::Encap {
+            daemon.wait_until("the next hops", PATIENCE, |api| {
+                api.neighbours_known()
+                    .is_ok_and(|known| known >= fabric.vteps as usize)
+            })?;
+        }
+        if self.run.learning {
+            // Each flow's source and its destination.
+            daemon.wait_until("all sources to be learned", PATIENCE, |api| {
+                api.table_used("fdb")
+                    .is_ok_and(|used| used >= 2 * u64::from(macs))
+            })?;
+        }
+        let (source, sink) = self.ports();
+        Ok(Running {
+            telemetry: daemon.telemetry()?,
+            worker: daemon.worker()?,
+            daemon,
+            source,
+            sink,
+        })
+    }
+
+    /// The floor on the same file: testpmd, which changes nothing.
+    pub fn floor(&self, progress: &dyn Fn(&str)) -> Result<Measured> {
+        let memory_mb = self.setup.memory_mb() as u32;
+        let testpmd = Testpmd::start(
+            &self.frames,
+            self.setup.mbufs(),
+            memory_mb,
+            self.folder.path(),
+        )?;
+        let subject = Subject {
+            pid: testpmd.id(),
+            worker: testpmd.worker()?,
+            telemetry: testpmd.telemetry(),
+            source: 0,
+            sink: 1,
+            api: None,
+        };
+        subject.samples(self.run.samples, progress)
+    }
+}
+
+/// A daemon that forwards for ever.
+pub struct Running {
+    pub daemon: Vtepd,
+    telemetry: Telemetry,
+    worker: u32,
+    source: u16,
+    sink: u16,
+}
+
+impl Running {
+    /// To take samples of.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            pid: self.daemon.id(),
+            worker: self.worker,
+            telemetry: &self.telemetry,
+            source: self.source,
+            sink: self.sink,
+            api: Some(self.daemon.api()),
+        }
+    }
+}
+
+/// Runs one size of one workload.
+pub fn run(program: &Path, run: Run, with_io: bool, progress: &dyn Fn(&str)) -> Result<Report> {
+    let prepared = Prepared::new(program, run, progress)?;
+    progress("comparing");
+    let compared = prepared.compare()?;
+    let io = match with_io {
+        true => Some(prepared.floor(&|what| progress(&format!("io: {what}")))?),
+        false => None,
+    };
+    progress("starting");
+    let running = prepared.start()?;
+    let measured = running.subject().samples(run.samples, progress)?;
+    running.daemon.stop()?;
+    Ok(Report {
+        workload: name(run.workload.direction),
+        macs: run.workload.macs,
+        learning: run.learning,
+        compared,
+        measured,
+        io,
+    })
+}
+
+/// The workload of a size.
+pub fn workload(direction: Direction, macs: u32, seed: u64) -> Workload {
+    Workload {
+        fabric: Fabric::SMALL,
+        direction,
+        macs,
+        seed,
+    }
+}

@@ -1,0 +1,4 @@
+//! One file for each kind of measurement.
+
+pub mod forward;
+pub mod load;
