@@ -127,6 +127,12 @@ async fn contradictions_are_refused_and_change_nothing() {
         ),
         (
             "networks/n",
+            json!({"segment": vxlan(11), "ageing": 32_001}),
+            "invalid",
+            Some("/ageing"),
+        ),
+        (
+            "networks/n",
             json!({"segment": vxlan(11), "mtu": 67}),
             "invalid",
             Some("/mtu"),

@@ -1,6 +1,7 @@
 //! `networks`: the tenants' layer 2, each a VXLAN or a VLAN segment.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,7 +50,7 @@ pub struct NetworkSpec {
     pub learning: bool,
     /// Seconds after which a learned address that was not heard is forgotten.
     #[serde(default = "default_ageing")]
-    #[schema(minimum = 1, default = 300)]
+    #[schema(minimum = 1, maximum = 32_000, default = 300)]
     pub ageing: u32,
     /// The most learned addresses; by default as many as the table holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +64,9 @@ pub struct NetworkSpec {
     #[schema(default = true)]
     pub arp_suppression: bool,
 }
+
+/// Nearly nine hours: the workers keep the time an address was heard as 16 bits of seconds.
+const MAX_AGEING: u32 = 32_000;
 
 fn yes() -> bool {
     true
@@ -164,6 +168,10 @@ pub enum FloodSpec {
         /// The underlay interface it is joined on; by default the one of the VTEP's source address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interface: Option<Id>,
+        /// The UDP port that its receivers listen to; by default that of the first member host, or 4789.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<u16>, minimum = 1)]
+        udp_port: Option<NonZeroU16>,
     },
 }
 
@@ -174,6 +182,7 @@ struct FloodFields {
     mode: FloodMode,
     group: Option<IpAddr>,
     interface: Option<Id>,
+    udp_port: Option<NonZeroU16>,
 }
 
 #[derive(Deserialize)]
@@ -191,12 +200,15 @@ impl TryFrom<FloodFields> for FloodSpec {
             mode,
             group,
             interface,
+            udp_port,
         } = fields;
-        match (mode, group, interface) {
-            (FloodMode::IngressReplication, None, None) => Ok(Self::IngressReplication),
-            (FloodMode::Multicast, Some(group), interface) => {
-                Ok(Self::Multicast { group, interface })
-            }
+        match (mode, group, interface, udp_port) {
+            (FloodMode::IngressReplication, None, None, None) => Ok(Self::IngressReplication),
+            (FloodMode::Multicast, Some(group), interface, udp_port) => Ok(Self::Multicast {
+                group,
+                interface,
+                udp_port,
+            }),
             (FloodMode::IngressReplication, ..) => {
                 Err("flooding by ingress-replication has no further fields")
             }
@@ -289,6 +301,8 @@ pub enum Flood {
         group: IpAddr,
         /// Where it is joined; `None`: on the interface of the VTEP's source address.
         interface: Option<Handle<Interface>>,
+        /// The UDP port of its receivers; `None`: that of the first member host.
+        udp_port: Option<NonZeroU16>,
     },
 }
 
@@ -336,7 +350,12 @@ impl Network {
     }
 
     fn resolve_flood(spec: &FloodSpec, view: View<'_>) -> Result<Flood, Refusal> {
-        let FloodSpec::Multicast { group, interface } = spec else {
+        let FloodSpec::Multicast {
+            group,
+            interface,
+            udp_port,
+        } = spec
+        else {
             return Ok(Flood::IngressReplication);
         };
         if !group.is_multicast() {
@@ -351,6 +370,7 @@ impl Network {
         Ok(Flood::Multicast {
             group: *group,
             interface,
+            udp_port: *udp_port,
         })
     }
 
@@ -400,6 +420,13 @@ impl Network {
         }
         if self.ageing == 0 {
             let message = "an age of 0 forgets at once: give seconds, or `learning` false";
+            return Err(Refusal::invalid("/ageing", message));
+        }
+        if self.ageing > MAX_AGEING {
+            let message = format!(
+                "the longest age is {MAX_AGEING} seconds, not {}",
+                self.ageing
+            );
             return Err(Refusal::invalid("/ageing", message));
         }
         let Some(own) = self.segment.attachment() else {
@@ -488,9 +515,14 @@ impl Kind for Network {
                 .collect(),
             flood: match self.flood {
                 Flood::IngressReplication => FloodSpec::IngressReplication,
-                Flood::Multicast { group, interface } => FloodSpec::Multicast {
+                Flood::Multicast {
+                    group,
+                    interface,
+                    udp_port,
+                } => FloodSpec::Multicast {
                     group,
                     interface: interface.map(|own| view.id_of(own)),
+                    udp_port,
                 },
             },
             hosts: self.hosts.iter().map(|host| view.id_of(*host)).collect(),

@@ -380,6 +380,7 @@ fn check_network(
     if let Flood::Multicast {
         group,
         interface: Some(interface),
+        ..
     } = network.flood
         && let Some(joined) = view.get(interface)
         && !joined

@@ -252,8 +252,8 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, ConfigError> {
-        // The error of `toml` shows the line, the key and what was expected.
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError(one_line(text, &error)))?;
         config.check()?;
         Ok(config)
     }
@@ -264,19 +264,13 @@ impl Config {
         if cores.is_empty() {
             return fail("workers.cores is empty: name at least one core".to_owned());
         }
-        let available = std::thread::available_parallelism().map_or(1, usize::from);
         for (position, core) in cores.iter().enumerate() {
             if cores[..position].contains(core) {
                 return fail(format!("workers.cores names core {core} twice"));
             }
-            if core_affinity::get_core_ids()
-                .is_some_and(|ids| !ids.iter().any(|id| id.id == *core as usize))
-            {
-                return fail(format!(
-                    "workers.cores: this process may not run on core {core} (it has {available} cores)"
-                ));
-            }
+            check_core(*core)?;
         }
+        self.check_memory()?;
         if self.vxlan.ports.is_empty() || self.vxlan.ports.contains(&0) {
             return fail("vxlan.ports needs at least one UDP port, and none may be 0".to_owned());
         }
@@ -329,6 +323,18 @@ impl Config {
         Ok(())
     }
 
+    /// Ordinary pages are promised by the kernel whether there are any or not: more
+    /// than the machine has would end in the out-of-memory killer.
+    fn check_memory(&self) -> Result<(), ConfigError> {
+        let wanted = self.dpdk.memory_mb;
+        match memory_of_machine_mb() {
+            Some(has) if u64::from(wanted) > has => Err(ConfigError(format!(
+                "dpdk.memory_mb is {wanted} and the machine has {has} MiB in all"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The cores that workers are pinned to.
     pub fn worker_cores(&self) -> Vec<u32> {
         let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
@@ -337,6 +343,61 @@ impl Config {
             .clone()
             .unwrap_or_else(|| vec![last.min(1) as u32])
     }
+}
+
+/// Whether this process may run on the core of a worker.
+fn check_core(core: u32) -> Result<(), ConfigError> {
+    match core_affinity::get_core_ids() {
+        Some(ids) if !ids.iter().any(|id| id.id == core as usize) => {
+            let ours: Vec<String> = ids.iter().map(|id| id.id.to_string()).collect();
+            Err(ConfigError(format!(
+                "workers.cores: this process may not run on core {core}; it has {}",
+                ours.join(", ")
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// From the first line of /proc/meminfo, `MemTotal: 24683612 kB`.
+fn memory_of_machine_mb() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kb: u64 = info
+        .lines()
+        .next()?
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()?;
+    Some(kb / 1024)
+}
+
+/// The error of `toml` with the line it is about, in one line.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let what = error.message().trim_end().replace('\n', "; ");
+    // An error about the whole file, such as a missing key, spans all of it.
+    let whole = 0..text.len();
+    match error.span().filter(|span| *span != whole) {
+        None => what,
+        Some(span) => {
+            let before = text.get(..span.start).unwrap_or_default();
+            let number = before.matches('\n').count();
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            format!("line {}, `{line}`: {what}", number + 1)
+        }
+    }
+}
+
+/// Whether it is a PCI address as the system writes it, such as 0000:3b:00.0.
+fn is_pci_address(text: &str) -> bool {
+    let hexadecimal = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    let parts: Vec<&str> = text.split([':', '.']).collect();
+    matches!(parts[..], [domain, bus, device, function]
+        if text == format!("{domain}:{bus}:{device}.{function}")
+            && hexadecimal(domain, 4) && hexadecimal(bus, 2)
+            && hexadecimal(device, 2) && hexadecimal(function, 1))
 }
 
 impl Device {
@@ -352,6 +413,9 @@ impl Device {
             (None, None) => fail(
                 "has neither devargs (a virtual device) nor pci (an address such as 0000:3b:00.0)",
             ),
+            (None, Some(pci)) if !is_pci_address(pci) => fail(&format!(
+                "pci is {pci:?}, not an address such as 0000:3b:00.0"
+            )),
             _ if self.queues == Some(0) => fail("queues is 0; leave it out for one per worker"),
             _ => Ok(()),
         }
@@ -434,6 +498,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_fits_one_line_and_shows_where() {
+        let wrong_type = error("host = \"h1\"\n\n[workers]\nsleep_us = \"50\"\n");
+        assert!(
+            wrong_type.starts_with("line 4, `sleep_us = \"50\"`: invalid type"),
+            "{wrong_type}"
+        );
+        for text in [
+            "host = ",
+            "host = \"h\"\nhots = 1",
+            "[api",
+            "",
+            "host = \"h\"\nhost = \"h\"",
+        ] {
+            assert_eq!(error(text).lines().count(), 1, "{}", error(text));
+        }
+    }
+
+    #[test]
     fn unknown_keys_and_contradictions_are_named() {
         assert!(error("host = \"h1\"\nhots = 1").contains("hots"));
         assert!(error("host = \"h1\"\n[workers]\ncore = [1]").contains("core"));
@@ -448,6 +530,9 @@ mod tests {
         );
         assert!(error("host = \"h1\"\n[workers]\ncores = [0, 0]").contains("twice"));
         assert!(error("host = \"h1\"\n[workers]\ncores = [4095]").contains("core 4095"));
+        assert!(error("host = \"h1\"\n[dpdk]\nmemory_mb = 4000000000").contains("dpdk.memory_mb"));
+        assert!(device("pci = \"eth0\"").contains("not an address"));
+        assert!(device("pci = \"0000.3b.00:0\"").contains("not an address"));
         assert!(error("host = \"h1\"\n[vxlan]\nports = []").contains("vxlan.ports"));
         assert!(error("host = \"h1\"\n[tables]\nfdb = 5\nlearned = 6").contains("tables.learned"));
     }

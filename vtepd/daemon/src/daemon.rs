@@ -29,10 +29,12 @@ use crate::workers::{self, Common, WorkerHandle};
 /// Runs until a signal asks to stop.
 pub fn run(config: &Config) -> Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT]).context("cannot wait for signals")?;
+    // Before any device is touched: a second daemon by mistake ends here.
+    let listening = listen(config)?;
     leave_worker_cores(&config.worker_cores())?;
     let eal = device::start_eal(config)?;
     let pool = device::create_pool(config, &eal)?;
-    let outcome = forward(config, &eal, &pool, signals);
+    let outcome = forward(config, &eal, &pool, signals, listening);
     // Everything that had packets is gone: they must all be back.
     let balance = check_balance(&pool);
     outcome.and(balance)
@@ -52,7 +54,13 @@ fn leave_worker_cores(workers: &[u32]) -> Result<()> {
     Ok(())
 }
 
-fn forward(config: &Config, eal: &Eal, pool: &Pool, signals: Signals) -> Result<()> {
+fn forward(
+    config: &Config,
+    eal: &Eal,
+    pool: &Pool,
+    signals: Signals,
+    listening: Listening,
+) -> Result<()> {
     let start = Instant::now();
     let start_cycles = dpdk_ffi::rdtsc();
     let devices: Arc<[Device]> = device::open_devices(config, eal, pool)?.into();
@@ -140,7 +148,7 @@ fn forward(config: &Config, eal: &Eal, pool: &Pool, signals: Signals) -> Result<
     };
     drop(plane);
 
-    let served = serve(config, manager, signals, &workers_ended);
+    let served = serve(config, listening, manager, signals, &workers_ended);
     // Not needed any more: its end would be taken for a worker's.
     drop(workers_ended);
 
@@ -197,24 +205,20 @@ fn idle(config: &Config) -> Idle {
     }
 }
 
-/// Serves the API until a signal comes or a worker ends.
-fn serve(
-    config: &Config,
-    manager: Manager,
-    mut signals: Signals,
-    workers_ended: &Receiver<u32>,
-) -> Result<()> {
+/// The API's sockets, which nobody answers on yet.
+struct Listening {
+    endpoints: Vec<rest::Endpoint>,
+    bound: Vec<rest::Bound>,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn listen(config: &Config) -> Result<Listening> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the API's runtime")?;
-    let mut endpoints: Vec<rest::Endpoint> = config
-        .api
-        .listen
-        .iter()
-        .copied()
-        .map(rest::Endpoint::Tcp)
-        .collect();
+    let addresses = config.api.listen.iter().copied();
+    let mut endpoints: Vec<rest::Endpoint> = addresses.map(rest::Endpoint::Tcp).collect();
     if let Some(path) = &config.api.socket {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
@@ -222,10 +226,33 @@ fn serve(
         }
         endpoints.push(rest::Endpoint::Unix(path.clone()));
     }
-    let mut bound = Vec::new();
-    for endpoint in &endpoints {
-        bound.push(runtime.block_on(rest::bind(endpoint))?);
-    }
+    let bind = |endpoint| {
+        // The message has its cause in it: as a source it would be said twice.
+        runtime
+            .block_on(rest::bind(endpoint))
+            .map_err(|error| anyhow!("{error}"))
+    };
+    let bound = endpoints.iter().map(bind).collect::<Result<_>>()?;
+    Ok(Listening {
+        endpoints,
+        bound,
+        runtime,
+    })
+}
+
+/// Serves the API until a signal comes or a worker ends.
+fn serve(
+    config: &Config,
+    listening: Listening,
+    manager: Manager,
+    mut signals: Signals,
+    workers_ended: &Receiver<u32>,
+) -> Result<()> {
+    let Listening {
+        endpoints,
+        bound,
+        runtime,
+    } = listening;
     let api = rest::Config {
         body_limit: config.api.body_limit_mb << 20,
         ..rest::Config::default()

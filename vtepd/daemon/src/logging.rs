@@ -2,16 +2,17 @@
 
 use std::io::IsTerminal;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Log, LogFormat};
 
 /// Starts logging as configured.
 pub fn start(log: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.level).with_context(|| {
-        format!(
-            "log.level {:?} is not a level or a list of module=level",
+    let filter = filter(&log.level).ok_or_else(|| {
+        anyhow!(
+            "log.level is {:?}, not one of error, warn, info, debug, trace, nor a list such as \"info,vtepd::control=debug\"",
             log.level
         )
     })?;
@@ -24,4 +25,29 @@ pub fn start(log: &Log) -> Result<()> {
     }
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(())
+}
+
+/// `EnvFilter` takes a word that is no level for the name of a module, and then
+/// logs nothing but that: here each part is a level or has one.
+fn filter(text: &str) -> Option<EnvFilter> {
+    let level = |part: &str| part.rsplit('=').next()?.trim().parse::<LevelFilter>().ok();
+    if !text.split(',').all(|part| level(part).is_some()) {
+        return None;
+    }
+    EnvFilter::try_new(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in ["info", "debug", "info,vtepd::control=debug", "off"] {
+            assert!(filter(good).is_some(), "{good}");
+        }
+        for bad in ["loud", "", "info,loud", "vtepd=loud", "vtepd::control"] {
+            assert!(filter(bad).is_none(), "{bad}");
+        }
+    }
 }

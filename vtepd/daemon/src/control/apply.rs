@@ -12,11 +12,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use mgmt_api::change::Changes;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{
-    Attachment, Flood, Host, Location, Network as ApiNetwork, Port as ApiPort, Segment, StaticFdb,
+    Attachment, Flood, Host, Interface as ApiInterface, Location, Network as ApiNetwork,
+    Port as ApiPort, Segment, StaticFdb,
 };
 use mgmt_api::state::{Handle, View};
 use vtepd_datapath::learn::NetworkLearning;
@@ -368,9 +370,8 @@ impl Control {
         entry.vlan_transparent = network.vlan_transparent;
         entry.suppression = network.arp_suppression;
         let settings = NetworkLearning {
-            ageing: u16::try_from(network.ageing)
-                .unwrap_or(u16::MAX / 2)
-                .min(u16::MAX / 2),
+            // The API takes up to 32,000.
+            ageing: u16::try_from(network.ageing).unwrap_or(u16::MAX / 2),
             limit: network.learn_limit.unwrap_or(u32::MAX),
         };
         self.learner
@@ -388,14 +389,14 @@ impl Control {
         let ports: Vec<AdjacencyIndex> = state.ports.iter().copied().collect();
         let hosts: Vec<Handle<Host>> = state.hosts.iter().copied().collect();
         let mut tunnels = Vec::new();
-        if let Some((group, on)) = group_of(network) {
-            let on = on.and_then(|on| Some(InterfaceIndex(after.get(on)?.device.0 as u8)));
-            // A group has one port: that of the hosts that listen to it.
-            let port = hosts
-                .iter()
-                .find_map(|host| self.underlay.udp_port(*host))
-                .unwrap_or(vxlan::PORT);
-            let built = self.underlay.group(group, on, port);
+        if let Some(group) = group_of(network) {
+            let on = group
+                .interface
+                .and_then(|on| Some(InterfaceIndex(after.get(on)?.device.0 as u8)));
+            let of_member = || hosts.iter().find_map(|host| self.underlay.udp_port(*host));
+            let port = group.udp_port.map(NonZeroU16::get).or_else(of_member);
+            let port = port.unwrap_or(vxlan::PORT);
+            let built = self.underlay.group(group.address, on, port);
             self.networks.at(handle).group = built.as_ref().map(|(_, member)| *member);
             if let (Some((adjacency, _)), Some(at)) =
                 (built, self.places.take(Place::Group(handle)))
@@ -624,11 +625,27 @@ fn vni_of(network: &ApiNetwork) -> Option<Vni> {
     }
 }
 
-fn group_of(
-    network: &ApiNetwork,
-) -> Option<(IpAddr, Option<Handle<mgmt_api::resources::Interface>>)> {
+/// The multicast group of a network that floods to one.
+struct Group {
+    address: IpAddr,
+    interface: Option<Handle<ApiInterface>>,
+    udp_port: Option<NonZeroU16>,
+}
+
+fn group_of(network: &ApiNetwork) -> Option<Group> {
     match (network.segment, network.flood) {
-        (Segment::Vxlan(_), Flood::Multicast { group, interface }) => Some((group, interface)),
+        (
+            Segment::Vxlan(_),
+            Flood::Multicast {
+                group,
+                interface,
+                udp_port,
+            },
+        ) => Some(Group {
+            address: group,
+            interface,
+            udp_port,
+        }),
         _ => None,
     }
 }

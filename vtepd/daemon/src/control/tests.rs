@@ -537,6 +537,16 @@ fn floods_go_to_hosts_with_a_port_or_to_the_group() {
         8472u16.to_be_bytes(),
         "the port that the group's hosts listen to"
     );
+    bench
+        .transact(
+            r#"{ "put": { "networks": { "red": { "segment": { "type": "vxlan", "vni": 1671 },
+            "flood": { "mode": "multicast", "group": "239.1.1.1", "udp_port": 4790 } } } } }"#,
+        )
+        .unwrap();
+    assert_eq!(
+        bench.send(VM, &broadcast).0[0].1[36..38],
+        4790u16.to_be_bytes()
+    );
     let to_group = craft::ethernet("01:00:5e:01:01:01", HOP_MAC)
         .ipv4("198.51.100.12", "239.1.1.1")
         .vxlan(50000, 1671, &broadcast_from_vm2());
