@@ -13,7 +13,10 @@ use vtepd_perf::frames::Direction;
 
 use crate::report::Report;
 use crate::system::{cores, vtepd};
-use crate::workloads::{forward, load};
+use crate::workloads::{churn, forward, load};
+
+/// Destination MACs of the stream that `churn` must not disturb.
+const CHURN_MACS: u32 = 100_000;
 
 /// Measures vtepd on this machine: one worker on core 1, everything else on core 0.
 #[derive(Parser)]
@@ -42,6 +45,9 @@ struct Run {
     /// Quiet one-second samples of each.
     #[arg(long, default_value_t = 5)]
     samples: usize,
+    /// Changes of the MAC table a second, of churn.
+    #[arg(long, default_value = "100k", value_parser = size)]
+    changes: u32,
     /// Ports of load.
     #[arg(long, default_value = "1M", value_parser = size)]
     ports: u32,
@@ -64,6 +70,8 @@ enum Name {
     Decap,
     /// The access port to VXLAN.
     Encap,
+    /// Decap while the MAC table changes.
+    Churn,
     /// A million ports by REST, and a restart.
     Load,
 }
@@ -129,6 +137,16 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
                 report.forward.push(done.with_context(|| title.clone())?);
             }
         }
+    }
+    if wanted(Name::Churn) {
+        let one = forward::Run {
+            workload: forward::workload(Direction::Decap, CHURN_MACS, run.seed),
+            learning: false,
+            samples: run.samples,
+        };
+        let progress = |what: &str| report::progress("churn", what);
+        let done = churn::run(&program, one, run.changes, &progress);
+        report.churn = Some(done.context("churn")?);
     }
     if wanted(Name::Load) {
         let size = load::Size {

@@ -6,13 +6,15 @@ use serde::Serialize;
 use vtepd_perf::summary::Summary;
 
 use crate::sampling::Measured;
-use crate::workloads::{forward, load};
+use crate::workloads::{churn, forward, load};
 
 /// Everything of one call.
 #[derive(Default, Serialize)]
 pub struct Report {
     /// `decap`, `encap`.
     pub forward: Vec<forward::Report>,
+    /// `churn`.
+    pub churn: Option<churn::Report>,
     /// `load`.
     pub load: Option<load::Report>,
 }
@@ -49,6 +51,9 @@ impl Report {
     /// To standard output.
     pub fn print(&self) {
         self.print_forward();
+        if let Some(churn) = &self.churn {
+            print_churn(churn);
+        }
         if let Some(load) = &self.load {
             print_load(load);
         }
@@ -133,4 +138,26 @@ fn print_load(load: &load::Report) {
         load.packets_checked,
         mib(load.restarted_bytes)
     );
+}
+
+fn print_churn(churn: &churn::Report) {
+    println!(
+        "churn: {} changes of the MAC table a second ({} asked for) beside decap {}",
+        range(churn.rate, 0),
+        churn.wanted_rate,
+        short(churn.macs)
+    );
+    println!(
+        "       {} frames compared while it changed, all there and in order; {} packets dropped while timing",
+        churn.compared, churn.dropped
+    );
+    println!(
+        "       {} cycles/packet with changes, {} without: {} times, by pairs of seconds",
+        range(churn.churning.cycles, 0),
+        range(churn.quiet.cycles, 0),
+        range(churn.slowdown, 2)
+    );
+    for doubt in &churn.churning.doubts {
+        println!("DOUBTFUL churn: {doubt}");
+    }
 }

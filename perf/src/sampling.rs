@@ -181,7 +181,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn of(all: Vec<Sample>, wanted: usize) -> Self {
+    /// Sums up samples, of which so many should have been quiet.
+    pub fn of(all: Vec<Sample>, wanted: usize) -> Self {
         let taken = all.len();
         let quiet: Vec<Sample> = all.iter().filter(|one| one.was_quiet()).cloned().collect();
         let mut doubts = Vec::new();

@@ -104,24 +104,69 @@ pub fn ports(fabric: Fabric, side: Side, stations: Range<u32>, addresses: bool) 
     body
 }
 
-/// The transaction that moves remote stations to the VTEP `by` places further on:
-/// each is one change of the FDB and, with addresses, one of the neighbours.
+/// What happens to static entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MacChange {
+    /// They are behind the VTEP so many places after that of the station.
+    PutAt(u32),
+    /// They are gone.
+    Delete,
+}
+
+/// The transaction that changes the static entries of remote stations: one change of
+/// the MAC table each.
 #[must_use]
-pub fn static_macs(fabric: Fabric, stations: Range<u32>, by: u32) -> String {
+pub fn static_macs(fabric: Fabric, stations: Range<u32>, change: MacChange) -> String {
     let mut body = String::with_capacity(stations.len() * 130);
-    body.push_str("{\"put\":{\"fdb\":{");
+    let (open, close) = match change {
+        MacChange::PutAt(_) => ("{\"put\":{\"fdb\":{", "}}}"),
+        MacChange::Delete => ("{\"delete\":{\"fdb\":[", "]}}"),
+    };
+    body.push_str(open);
     for station in stations {
-        if !body.ends_with('{') {
+        if body.len() > open.len() {
             body.push(',');
         }
+        // Writing to a string does not fail.
         let _ = write!(
             body,
-            "\"{}/{}\":{{\"host\":\"{}\"}}",
+            "\"{}/{}\"",
             uuid(Kind::Network, fabric.network_of(station)),
             fabric.remote_mac(station),
-            uuid(Kind::Host, (fabric.vtep_of(station) + by) % fabric.vteps)
         );
+        if let MacChange::PutAt(by) = change {
+            let vtep = (fabric.vtep_of(station) + by) % fabric.vteps;
+            let _ = write!(body, ":{{\"host\":\"{}\"}}", uuid(Kind::Host, vtep));
+        }
     }
-    body.push_str("}}}");
+    body.push_str(close);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_static_entries_are_what_the_api_takes() {
+        let fabric = Fabric::SMALL;
+        let parse =
+            |change| -> Value { serde_json::from_str(&static_macs(fabric, 5..8, change)).unwrap() };
+        let (put, moved, gone) = (
+            parse(MacChange::PutAt(0)),
+            parse(MacChange::PutAt(1)),
+            parse(MacChange::Delete),
+        );
+        let [put, moved] = [&put, &moved].map(|body| body["put"]["fdb"].as_object().unwrap());
+        assert_eq!(put.len(), 3);
+        for (key, entry) in put {
+            assert_ne!(entry["host"], moved[key]["host"]);
+            assert!(
+                gone["delete"]["fdb"]
+                    .as_array()
+                    .unwrap()
+                    .contains(&json!(key))
+            );
+        }
+    }
 }

@@ -176,6 +176,38 @@ impl Workload {
         Ok(count)
     }
 
+    /// Compares what came out for the frames sent over and over, from the first one
+    /// on. It may end anywhere.
+    ///
+    /// # Errors
+    /// The first difference; nothing came out.
+    pub fn check_repeated<E: core::fmt::Display>(
+        &self,
+        received: impl Iterator<Item = Result<Vec<u8>, E>>,
+    ) -> Result<u64, String> {
+        let order = self.order();
+        let mut expected = vec![None; self.macs as usize];
+        let mut count = 0;
+        for (flow, frame) in order.iter().cycle().zip(received) {
+            let frame = frame.map_err(|error| error.to_string())?;
+            // Each is checked byte by byte once, and compared from then on.
+            match &expected[*flow as usize] {
+                Some(seen) if *seen == frame => {}
+                Some(_) => return Err(format!("frame {count} (flow {flow}) is not as before")),
+                None => {
+                    self.check_frame(*flow, frame.clone(), &mut HashMap::new())
+                        .map_err(|what| format!("frame {count} (flow {flow}): {what}"))?;
+                    expected[*flow as usize] = Some(frame);
+                }
+            }
+            count += 1;
+        }
+        match count {
+            0 => Err("nothing came out".to_owned()),
+            count => Ok(count),
+        }
+    }
+
     /// Compares one frame with what its flow must give. `ports` remembers the
     /// source port of each flow on the tunnel.
     ///
@@ -382,6 +414,22 @@ mod tests {
                 .unwrap_err()
                 .contains("more")
         );
+    }
+
+    #[test]
+    fn a_gap_in_repeated_frames_is_found() {
+        let decap = workload(Direction::Decap, FEW);
+        let all = decap.order().len();
+        let out = || {
+            let order = decap.order();
+            (0..all * 2 + 7).map(move |at| Ok::<_, String>(decap.expected(order[at % all])))
+        };
+        assert_eq!(decap.check_repeated(out()), Ok(all as u64 * 2 + 7));
+        for missing in [0, 5, all, all * 2] {
+            let gap = out().take(missing).chain(out().skip(missing + 1));
+            assert!(decap.check_repeated(gap).is_err());
+        }
+        assert!(decap.check_repeated(out().take(0)).is_err());
     }
 
     #[test]

@@ -202,9 +202,19 @@ impl Prepared {
 
     /// Starts a daemon that forwards for ever, and waits until it is in its stride.
     pub fn start(&self) -> Result<Running> {
+        self.start_to(Device::Null)
+    }
+
+    /// The same, and what comes out of `decap` is written to a file.
+    pub fn start_recording(&self) -> Result<(Running, PathBuf)> {
+        let file = self.folder.path().join("recorded.pcap");
+        Ok((self.start_to(Device::Records(file.clone()))?, file))
+    }
+
+    fn start_to(&self, access: Device) -> Result<Running> {
         let mut setup = self.setup.clone();
         (setup.uplink, setup.access) = match self.run.workload.direction {
-            Direction::Decap => (Device::Repeats(self.frames.clone()), Device::Null),
+            Direction::Decap => (Device::Repeats(self.frames.clone()), access),
             Direction::Encap => (
                 Device::Plays(self.introductions.clone(), None),
                 Device::Repeats(self.frames.clone()),

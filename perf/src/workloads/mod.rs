@@ -1,4 +1,5 @@
 //! One file for each kind of measurement.
 
+pub mod churn;
 pub mod forward;
 pub mod load;
