@@ -120,7 +120,7 @@ impl Host {
         if let Adjacency::Port(port) = self.tables.edit().adjacency_mut(index) {
             port.tag = tag;
         }
-        self.flood(network).0.push(index);
+        self.members(network).0.push(index);
         self.refresh_flood();
         self
     }
@@ -143,8 +143,8 @@ impl Host {
         let mut parameters = self.tunnel_parameters(UNDERLAY, us, address, ROUTER_MAC);
         change(&mut parameters);
         self.bench.tunnel(index.get(), ip(address), &parameters);
-        if known.is_none() || !self.flood(network).1.contains(&index) {
-            self.flood(network).1.push(index);
+        if known.is_none() || !self.members(network).1.contains(&index) {
+            self.members(network).1.push(index);
         }
         self.refresh_flood();
         self
@@ -196,7 +196,7 @@ impl Host {
         adjacency(self.ways.len() as u16)
     }
 
-    fn flood(
+    fn members(
         &mut self,
         network: NetworkIndex,
     ) -> (&mut Vec<AdjacencyIndex>, &mut Vec<AdjacencyIndex>) {
