@@ -124,10 +124,10 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
     }
 
     /// Ingress replication (RFC 7348, 4.2 by unicast): everybody gets a copy. The
-    /// last one may be the packet itself when nothing is to be written on it: its
-    /// buffer is shared with the copies before.
+    /// last one is the packet itself, unless it is to be written on and shares its
+    /// buffer with the copies before.
     #[inline(never)]
-    fn flood(&mut self, position: usize, packet: I::Packet, frame: &Frame) {
+    fn flood(&mut self, position: usize, mut packet: I::Packet, frame: &Frame) {
         let tables = self.tables;
         let Some(network) = tables.snapshot.network(frame.network) else {
             return self.drop(position, packet, DropReason::Vacant);
@@ -146,12 +146,11 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             return self.drop(position, packet, DropReason::NoFloodTarget);
         }
         let flow = InnerFlow::of(&self.state.flows, packet.data());
-        let mut shared = false;
         self.state.counters.flooded.add(1);
         while let Some(way) = ways.next() {
             let adjacency = tables.snapshot.adjacency(way);
             let last = ways.peek().is_none();
-            if last && !(shared && is_written(adjacency)) {
+            if last && (!is_written(adjacency) || !packet.data_mut().is_empty()) {
                 self.flood_one(position, packet, frame, way, flow);
                 return;
             }
@@ -160,7 +159,6 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             }
             match self.io.replicate(&packet, private_bytes(adjacency)) {
                 Some(copy) => {
-                    shared = true;
                     self.flood_one(position, copy, frame, way, flow);
                 }
                 None => {
