@@ -1,6 +1,6 @@
 //! What `docs/` says of the packet path is what the code does: a row for every drop
 //! reason in `operations.md`, and in `packet-walk.md` the bytes of the golden packets
-//! and the decisions about them.
+//! and the decisions about them. And its links lead somewhere.
 
 mod common;
 
@@ -107,4 +107,54 @@ fn the_packet_walk_has_the_bytes_that_are_sent() {
     sent[SOURCE_PORT].fill(0);
     shown[SOURCE_PORT].fill(0);
     assert_eq!(shown, sent[..header]);
+}
+
+/// The anchor that a heading gets: lower case, spaces as hyphens, without punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut documents = vec![root.join("README.md")];
+    let files = std::fs::read_dir(root.join("docs")).unwrap().flatten();
+    documents.extend(
+        files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
+    );
+    let mut links = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", document.display());
+            if !fragment.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line.trim_start_matches('#').trim()) == fragment),
+                    "{}: {link}",
+                    document.display()
+                );
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 20);
 }
