@@ -32,8 +32,12 @@ const FUNCTIONS: &str = "shim_.*|rte_eal_(init|cleanup|get_runtime_dir)|rte_vers
     |rte_eth_(promiscuous|allmulticast)_enable\
     |rte_eth_stats_get|rte_eth_stats_reset|rte_eth_xstats_get|rte_eth_xstats_get_names";
 
+/// The same for the feature `hash`.
+const HASH_FUNCTIONS: &str =
+    "rte_hash_(create|free|add_key_data|del_key|free_key_with_position|lookup_bulk_data)";
+
 fn main() {
-    for input in ["build.rs", "csrc/shim.c", "csrc/shim.h"] {
+    for input in ["build.rs", "csrc/shim.c", "csrc/shim.h", "csrc/hash.h"] {
         println!("cargo::rerun-if-changed={input}");
     }
 
@@ -59,7 +63,14 @@ fn main() {
         .extra_warnings(true)
         .compile("dpdk_ffi_shim");
 
-    let bindings = bindgen::Builder::default()
+    let mut builder = bindgen::Builder::default();
+    if env::var_os("CARGO_FEATURE_HASH").is_some() {
+        builder = builder
+            .header("csrc/hash.h")
+            .allowlist_function(HASH_FUNCTIONS)
+            .opaque_type("rte_hash");
+    }
+    let bindings = builder
         .header("csrc/shim.h")
         .clang_args(&cflags)
         .rust_edition(bindgen::RustEdition::Edition2024)

@@ -40,6 +40,8 @@ mod burst;
 mod cycles;
 mod eal;
 mod error;
+#[cfg(feature = "hash")]
+mod hash;
 mod log;
 mod mbuf;
 mod offload;
@@ -57,6 +59,8 @@ pub use burst::{Burst, Drain};
 pub use cycles::{rdtsc, tsc_hz};
 pub use eal::{Eal, EalConfig, Memory};
 pub use error::{EalError, Errno, PoolError, PortError, Reason, RingError};
+#[cfg(feature = "hash")]
+pub use hash::{BULK, Hash, HashError};
 pub use log::{LogHook, LogLevel};
 pub use mbuf::Mbuf;
 pub use offload::{RxChecksum, TxChecksum, TxL4};
