@@ -525,7 +525,7 @@ mod tests {
         assert!(device("").contains("neither devargs"));
         assert!(device("devargs = \"net_null0\"\npci = \"0000:00:01.0\"").contains("both"));
         assert!(
-            device("devargs = \"net_null0\"\n[[device]]\nname = \"a\"\npci = \"x\"")
+            device("devargs = \"net_null0\"\n[[device]]\nname = \"a\"\npci = \"0000:00:01.0\"")
                 .contains("two [[device]]")
         );
         assert!(error("host = \"h1\"\n[workers]\ncores = [0, 0]").contains("twice"));

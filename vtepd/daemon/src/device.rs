@@ -5,6 +5,7 @@ use dpdk_ffi::{
     Eal, EalConfig, HEADROOM, LogLevel, Memory as EalMemory, Pool, PoolConfig, Port, PortConfig,
     PortId,
 };
+use rustix::thread::CapabilitySet;
 
 use crate::config::{self, Config, Memory};
 
@@ -206,7 +207,13 @@ fn check_kernel_mtu(device: &config::Device, mtu: u16, if_index: Option<u32>) ->
 
 fn attach(device: &config::Device, eal: &Eal) -> Result<PortId> {
     if let Some(devargs) = device.devargs() {
-        return Ok(eal.attach(&devargs)?);
+        return eal.attach(&devargs).map_err(|error| {
+            let error = anyhow::Error::from(error);
+            match missing_rights(&devargs) {
+                Some(rights) => error.context(rights),
+                None => error,
+            }
+        });
     }
     let pci = device.pci.as_deref().unwrap_or_default();
     match eal.find_port(pci) {
@@ -216,3 +223,30 @@ fn attach(device: &config::Device, eal: &Eal) -> Result<PortId> {
         ),
     }
 }
+
+/// The capabilities that a driver of the kernel's interfaces needs and this process
+/// lacks; the driver itself only says that it could not open something.
+fn missing_rights(devargs: &str) -> Option<String> {
+    let needs: &[(&str, CapabilitySet)] = match devargs {
+        _ if devargs.starts_with("net_af_packet") => &[NET_RAW],
+        _ if devargs.starts_with("net_tap") => &[NET_ADMIN],
+        _ if devargs.starts_with("net_af_xdp") => &[NET_RAW, NET_ADMIN, BPF],
+        _ => return None,
+    };
+    let has = rustix::thread::capabilities(None).ok()?.effective;
+    let lacking: Vec<&str> = needs
+        .iter()
+        .filter(|(_, capability)| !has.contains(*capability))
+        .map(|(name, _)| *name)
+        .collect();
+    (!lacking.is_empty()).then(|| {
+        format!(
+            "this process lacks {}, which such a device needs: run it as root, or give it by AmbientCapabilities= of its systemd unit",
+            lacking.join(", ")
+        )
+    })
+}
+
+const NET_RAW: (&str, CapabilitySet) = ("CAP_NET_RAW", CapabilitySet::NET_RAW);
+const NET_ADMIN: (&str, CapabilitySet) = ("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN);
+const BPF: (&str, CapabilitySet) = ("CAP_BPF", CapabilitySet::BPF);

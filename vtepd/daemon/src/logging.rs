@@ -30,8 +30,11 @@ pub fn start(log: &Log) -> Result<()> {
 /// `EnvFilter` takes a word that is no level for the name of a module, and then
 /// logs nothing but that: here each part is a level or has one.
 fn filter(text: &str) -> Option<EnvFilter> {
-    let level = |part: &str| part.rsplit('=').next()?.trim().parse::<LevelFilter>().ok();
-    if !text.split(',').all(|part| level(part).is_some()) {
+    let has_level = |part: &str| {
+        let level = part.rsplit('=').next().unwrap_or_default().trim();
+        !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+    };
+    if !text.split(',').all(has_level) {
         return None;
     }
     EnvFilter::try_new(text).ok()
