@@ -14,6 +14,7 @@ VTEPD_MEMORY_MB=256
 VTEPD_HUGE_MB=512 # for two daemons
 VTEPD_CORES="[$(($(nproc) > 1 ? 1 : 0))]" # one worker on each
 VTEPD_QUEUES=1                            # of each device
+VTEPD_AS=()                               # a command that runs it as somebody else
 declare -A VTEPD_DEVICES=() DAEMON_PID=()
 
 # A veth carries more than its MTU says to AF_PACKET, but the ring's slots must hold a whole frame, and the driver wants
@@ -121,13 +122,21 @@ vtepd_start() {
   [[ -x $VTEPD_BIN/vtepd ]] || die "no $VTEPD_BIN/vtepd: build it with 'cargo build --release' (package vtepd)"
   [[ -e $LAB_DIR/$host.toml ]] || vtepd_config "$host" "$@"
   take_huge_pages
-  ip netns exec "$(netns "$host")" "$VTEPD_BIN/vtepd" --config "$LAB_DIR/$host.toml" >>"$LAB_DIR/$host.log" 2>&1 </dev/null &
+  # Not by vtepd_run: the process must be the daemon itself, not a shell that waits for it.
+  ip netns exec "$(netns "$host")" "${VTEPD_AS[@]}" "${VTEPD_PROGRAM:-$VTEPD_BIN/vtepd}" \
+    --config "$LAB_DIR/$host.toml" >>"$LAB_DIR/$host.log" 2>&1 </dev/null &
   DAEMON_PID[$host]=$!
   wait_for 20 vtepd_up_or_gone "$host" || true
   vtepd_healthy "$host" || {
     lab_show_logs >&2
     die "vtepd on $host has not come up"
   }
+}
+
+# vtepd_run HOST: runs the daemon in the foreground, for one that is to end by itself; its messages and exit code.
+vtepd_run() {
+  timeout --kill-after=1 10 ip netns exec "$(netns "$1")" "${VTEPD_AS[@]}" "${VTEPD_PROGRAM:-$VTEPD_BIN/vtepd}" \
+    --config "$LAB_DIR/$1.toml" </dev/null
 }
 
 # Once for a lab, as much as all its daemons want; lab_remove gives it back. Without, "auto" means no-huge.
