@@ -1,5 +1,7 @@
 //! Starting DPDK and opening the devices of the configuration.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail};
 use dpdk_ffi::{
     Eal, EalConfig, HEADROOM, LogLevel, Memory as EalMemory, Pool, PoolConfig, Port, PortConfig,
@@ -16,6 +18,23 @@ pub struct Device {
     pub mac: [u8; 6],
     /// The MTU of an interface on it that asks for none.
     pub mtu: u16,
+    /// For `net_af_packet`, the folder of its interface in /sys.
+    kernel: Option<PathBuf>,
+}
+
+impl Device {
+    /// Whether it has a carrier. `net_af_packet` claims one in any case: there the kernel is asked.
+    pub fn is_up(&self) -> bool {
+        let driver = self.port.link().is_ok_and(|link| link.up);
+        let state = |folder: &PathBuf| std::fs::read_to_string(folder.join("operstate")).ok();
+        match self.kernel.as_ref().map(state) {
+            None => driver,
+            // Interfaces without a carrier to watch, as the loopback, are "unknown".
+            Some(state) => {
+                driver && state.is_some_and(|state| matches!(state.trim(), "up" | "unknown"))
+            }
+        }
+    }
 }
 
 /// Ethernet header and two tags: what comes on top of an MTU.
@@ -158,8 +177,11 @@ fn open(device: &config::Device, eal: &Eal, pool: &Pool, workers: u16) -> Result
     let port = Port::open(eal, id, port_config, pool)
         .with_context(|| format!("cannot open the device {name:?}"))?;
     let info = port.info();
+    let kernel = kernel_sets_mtu
+        .then(|| kernel_interface(info.if_index))
+        .flatten();
     let mtu = match (device.mtu, kernel_sets_mtu) {
-        (Some(mtu), true) => check_kernel_mtu(device, mtu, info.if_index)?,
+        (Some(mtu), true) => check_kernel_mtu(device, mtu, kernel.as_deref())?,
         _ => port
             .mtu()
             .with_context(|| format!("cannot read the MTU of {name:?}"))?,
@@ -176,33 +198,38 @@ fn open(device: &config::Device, eal: &Eal, pool: &Pool, workers: u16) -> Result
         name: name.clone(),
         mac: info.mac,
         mtu,
+        kernel,
         port,
     })
 }
 
+/// The folder in /sys of the interface with that number.
+fn kernel_interface(if_index: Option<u32>) -> Option<PathBuf> {
+    let if_index = if_index?;
+    let interfaces = std::fs::read_dir("/sys/class/net").ok()?;
+    let mut folders = interfaces.flatten().map(|interface| interface.path());
+    folders.find(|folder| read_number(&folder.join("ifindex")) == Some(if_index))
+}
+
+fn read_number(file: &Path) -> Option<u32> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
 /// `net_af_packet` sends and receives what the kernel's interface takes, whatever
 /// MTU DPDK has for it; frames beyond the interface's MTU would be lost silently.
-fn check_kernel_mtu(device: &config::Device, mtu: u16, if_index: Option<u32>) -> Result<u16> {
-    let interfaces = std::fs::read_dir("/sys/class/net").context("cannot read /sys/class/net")?;
-    let read = |path: std::path::PathBuf| -> Option<u32> {
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+fn check_kernel_mtu(device: &config::Device, mtu: u16, kernel: Option<&Path>) -> Result<u16> {
+    let Some(folder) = kernel else {
+        return Ok(mtu);
     };
-    for interface in interfaces.flatten() {
-        if read(interface.path().join("ifindex")) != if_index {
-            continue;
-        }
-        let iface = interface.file_name();
-        let iface = iface.to_string_lossy();
-        match read(interface.path().join("mtu")) {
-            Some(kernel) if kernel < u32::from(mtu) => bail!(
-                "the device {:?} shall carry packets of {mtu} bytes and the kernel's {iface} is set to {kernel}: \
-                 run `ip link set {iface} mtu {mtu}`, or lower the device's mtu",
-                device.name
-            ),
-            _ => return Ok(mtu),
-        }
+    let iface = folder.file_name().unwrap_or_default().to_string_lossy();
+    match read_number(&folder.join("mtu")) {
+        Some(kernel) if kernel < u32::from(mtu) => bail!(
+            "the device {:?} shall carry packets of {mtu} bytes and the kernel's {iface} is set to {kernel}: \
+             run `ip link set {iface} mtu {mtu}`, or lower the device's mtu",
+            device.name
+        ),
+        _ => Ok(mtu),
     }
-    Ok(mtu)
 }
 
 fn attach(device: &config::Device, eal: &Eal) -> Result<PortId> {

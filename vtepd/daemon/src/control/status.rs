@@ -121,7 +121,7 @@ pub fn interfaces(
             driver: device.port.info().driver.clone(),
             mac: Mac(device.mac),
             mtu: device.mtu,
-            link_up: link.is_some_and(|link| link.up),
+            link_up: device.is_up(),
             speed_mbps: link.and_then(|link| link.speed),
             rx: Traffic {
                 packets: sum(&|counters| counters.rx_packets.get()),
