@@ -139,13 +139,14 @@ impl<'a> Changes<'a> {
     }
 
     /// Changes of which network an interface's frames belong to, whatever binds them: a network's bindings,
-    /// its VLAN segment, or a local port or static entry.
+    /// its VLAN segment, or a local port or static entry. Those that are bound no more come first: what comes may be the
+    /// same VLAN of the same device, with another tag type or under another interface's name.
     pub fn bindings(self) -> impl Iterator<Item = BindingChange> {
         let attachments = match self.staged {
             Some(staged) => staged.touched_attachments(),
             None => self.after.bound_attachments(),
         };
-        attachments.into_iter().filter_map(move |attachment| {
+        let changes = attachments.into_iter().filter_map(move |attachment| {
             let old = self.before.network_at(attachment);
             let new = self.after.network_at(attachment);
             (old != new).then_some(BindingChange {
@@ -153,7 +154,9 @@ impl<'a> Changes<'a> {
                 old,
                 new,
             })
-        })
+        });
+        let (gone, bound): (Vec<_>, Vec<_>) = changes.partition(|change| change.new.is_none());
+        gone.into_iter().chain(bound)
     }
 
     /// Changes of which remote hosts a network floods to: those named by it and those with a port or

@@ -42,6 +42,14 @@ fn host() -> impl Strategy<Value = Operation> {
     (id, vtep).prop_map(|(id, vtep)| Operation::Put("hosts", id, json!({"vtep": vtep})))
 }
 
+/// A VLAN of an interface, now and then with the other tag type.
+fn tagged() -> impl Strategy<Value = Value> {
+    let tpid = prop_oneof![3 => Just(Value::Null), 1 => Just(json!("802.1ad"))];
+    ("eth[01]", 1..3_u32, tpid).prop_map(|(own, vlan, tpid)| {
+        without_nulls(json!({"interface": own, "vlan": vlan, "tpid": tpid}))
+    })
+}
+
 fn network() -> impl Strategy<Value = Operation> {
     let segment = prop_oneof![
         3 => (1..4_u32).prop_map(|vni| json!({"type": "vxlan", "vni": vni})),
@@ -49,7 +57,8 @@ fn network() -> impl Strategy<Value = Operation> {
     ];
     let bindings = prop_oneof![
         2 => Just(json!([])),
-        1 => ("eth[01]", 1..3_u32).prop_map(|(own, vlan)| json!([{"interface": own, "vlan": vlan}])),
+        1 => tagged().prop_map(|own| json!([own])),
+        1 => (tagged(), tagged()).prop_map(|own| json!([own.0, own.1])),
         1 => "eth[01]".prop_map(|own| json!([{"interface": own}])),
     ];
     let mtu = prop_oneof![3 => Just(Value::Null), 1 => Just(json!(1450)), 1 => Just(json!(1430)), 1 => Just(json!(1500))];
@@ -62,7 +71,7 @@ fn network() -> impl Strategy<Value = Operation> {
 fn place() -> impl Strategy<Value = Value> {
     prop_oneof![
         2 => "h[1-3]".prop_map(|host| json!({"host": host})),
-        1 => ("eth[01]", 1..3_u32).prop_map(|(own, vlan)| json!({"interface": own, "vlan": vlan})),
+        1 => tagged(),
     ]
 }
 
@@ -239,7 +248,7 @@ fn addresses_are_unique(documents: &Documents) -> bool {
             .all(|(id, vtep)| is_own(vtep) == (*id == "this-host"))
 }
 
-/// Everyone who holds an (interface, VLAN), once for each owner.
+/// Everyone who holds an (interface, VLAN) and with which tag type, once for each owner.
 fn places_are_unique(documents: &Documents) -> bool {
     let vnis = of(documents, "networks");
     let vnis = vnis
@@ -251,27 +260,29 @@ fn places_are_unique(documents: &Documents) -> bool {
             value["vlan"].as_u64(),
         )
     };
-    let mut holders: Vec<((String, Option<u64>), String)> = Vec::new();
+    let owner = |value: &Value, id: &str| {
+        let tpid = value["tpid"].as_str().unwrap_or("802.1q");
+        (tpid.to_owned(), id.to_owned())
+    };
+    let mut holders: Vec<((String, Option<u64>), (String, String))> = Vec::new();
     for (id, interface) in of(documents, "interfaces") {
         if !nets(interface).is_empty() {
-            holders.push(((id.to_owned(), None), "underlay".to_owned()));
+            holders.push(((id.to_owned(), None), owner(&Value::Null, "underlay")));
         }
     }
     for (id, network) in of(documents, "networks") {
-        let bindings: Vec<_> = network["bindings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(place)
-            .collect();
+        let bindings = network["bindings"].as_array().unwrap();
+        if !all_different(bindings.iter().map(place)) {
+            return false;
+        }
         if network["segment"]["type"] == "vlan" {
             let own = place(&network["segment"]);
-            if bindings.contains(&own) {
+            if bindings.iter().any(|binding| place(binding) == own) {
                 return false;
             }
-            holders.push((own, id.to_owned()));
+            holders.push((own, owner(&network["segment"], id)));
         }
-        holders.extend(bindings.into_iter().map(|binding| (binding, id.to_owned())));
+        holders.extend(bindings.iter().map(|own| (place(own), owner(own, id))));
     }
     for (id, station) in of(documents, "ports")
         .into_iter()
@@ -282,7 +293,7 @@ fn places_are_unique(documents: &Documents) -> bool {
                 .as_str()
                 .or(id.split('/').next())
                 .unwrap();
-            holders.push((place(station), network.to_owned()));
+            holders.push((place(station), owner(station, network)));
         }
     }
     holders.sort();
@@ -424,7 +435,11 @@ fn check_mirror(api: &Api) {
         let stations = view.iter::<mgmt_api::resources::Port>().count()
             + view.iter::<mgmt_api::resources::StaticFdb>().count();
         assert_eq!(mirror.fdb.len(), stations);
+        assert_eq!(mirror.slots.len(), mirror.bindings.len());
         for (attachment, network) in &mirror.bindings {
+            let device = view.get(attachment.interface).unwrap().device.0;
+            let slot = (device, attachment.tag.map(|tag| tag.vid));
+            assert_eq!(mirror.slots.get(&slot), Some(network));
             assert_eq!(view.network_at(*attachment), Some(*network));
         }
         for (_, port) in view.iter::<mgmt_api::resources::Port>() {

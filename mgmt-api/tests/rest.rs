@@ -80,6 +80,67 @@ async fn the_control_plane_knows_what_was_answered() {
     );
 }
 
+#[tokio::test]
+async fn a_vlan_id_has_one_tag_type_on_an_interface() {
+    let api = Api::with_fabric().await;
+    let red =
+        |bindings: Value| json!({"segment": {"type": "vxlan", "vni": 11}, "bindings": bindings});
+    let service = |vlan: u16| json!({"interface": "eth1", "vlan": vlan, "tpid": "802.1ad"});
+    let customer = |vlan: u16| json!({"interface": "eth1", "vlan": vlan});
+
+    // Another network's VLAN: `blue` is bound to 100 with an 802.1Q tag.
+    let answer = api
+        .put("/v1/networks/red", red(json!([customer(5), service(100)])))
+        .await;
+    let sentence = answer.refused("conflict", Some("/bindings/1"));
+    assert!(
+        sentence.contains("networks/blue") && sentence.contains("choose another VLAN"),
+        "{sentence}"
+    );
+    // Both in one network: its bindings, its segment, and a port of it.
+    api.put("/v1/networks/red", red(json!([customer(5), service(5)])))
+        .await
+        .refused("conflict", Some("/bindings/1"));
+    let provider = json!({"segment": {"type": "vlan", "interface": "eth1", "vlan": 6}, "bindings": [service(6)]});
+    let answer = api.put("/v1/networks/provider", provider).await;
+    let sentence = answer.refused("conflict", Some("/bindings/0"));
+    assert!(sentence.contains("same `tpid`"), "{sentence}");
+    let port = json!({"network": "blue", "mac": "52:54:00:00:00:01", "interface": "eth1", "vlan": 100, "tpid": "802.1ad"});
+    api.put("/v1/ports/p", port)
+        .await
+        .refused("conflict", Some("/interface"));
+    // The underlay's own tag, whichever comes first.
+    let underlay = json!({"addresses": ["198.51.100.1/24"], "vlan": 7});
+    api.put("/v1/interfaces/small", underlay.clone())
+        .await
+        .expect(201);
+    let on_underlay = red(json!([{"interface": "small", "vlan": 7, "tpid": "802.1ad"}]));
+    let answer = api.put("/v1/networks/red", on_underlay.clone()).await;
+    let sentence = answer.refused("conflict", Some("/bindings/0"));
+    assert!(sentence.contains("underlay"), "{sentence}");
+    api.put("/v1/interfaces/small", json!({})).await.expect(200);
+    api.put("/v1/networks/red", on_underlay).await.expect(201);
+    api.put("/v1/interfaces/small", underlay)
+        .await
+        .refused("conflict", Some("/vlan"));
+
+    // Changing the type of a binding is no contradiction, and leaves it bound, in either direction.
+    for tpid in ["802.1ad", "802.1q"] {
+        let bindings = json!([{"interface": "eth1", "vlan": 100, "tpid": tpid}]);
+        let blue = json!({"segment": {"type": "vxlan", "vni": 10}, "bindings": bindings});
+        api.put("/v1/networks/blue", blue).await.expect(200);
+        let mirror = api.control.mirror.lock();
+        let types = mirror.bindings.keys();
+        let types: Vec<_> = types
+            .filter_map(|own| own.tag)
+            .filter(|tag| tag.vid.get() == 100)
+            .map(|tag| serde_json::to_value(tag.tpid).unwrap())
+            .collect();
+        assert_eq!(types, [json!(tpid)]);
+        assert_eq!(mirror.slots.len(), mirror.bindings.len());
+    }
+}
+
 /// What is refused, with which code and field. Every case starts from the same small fabric.
 #[tokio::test]
 async fn contradictions_are_refused_and_change_nothing() {

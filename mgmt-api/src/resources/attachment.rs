@@ -103,7 +103,8 @@ pub struct Tag {
 
 /// An interface and the tag that frames carry there (`None`: untagged).
 ///
-/// Each belongs to one network or to the underlay, never to two.
+/// Each belongs to one network or to the underlay, never to two. Nor may a VLAN id be used on an interface with both tag
+/// types: the packet path looks bindings up by the VLAN id alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attachment {
     /// The interface.
@@ -134,6 +135,17 @@ impl Attachment {
         };
         let interface = find::<Interface>(interface, view, &format!("{at}/interface"))?;
         Ok(Self { interface, tag })
+    }
+
+    /// The same interface and VLAN with the other tag type, which may not be in use beside this one.
+    pub(crate) fn with_other_tpid(self) -> Option<Self> {
+        let Tag { vid, tpid } = self.tag?;
+        let tpid = match tpid {
+            Tpid::Dot1Q => Tpid::Dot1Ad,
+            Tpid::Dot1Ad => Tpid::Dot1Q,
+        };
+        let tag = Some(Tag { vid, tpid });
+        Some(Self { tag, ..self })
     }
 
     /// As a sentence names it: `interface eth1, VLAN 100`.

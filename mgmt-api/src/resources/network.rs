@@ -391,6 +391,15 @@ impl Network {
                 let message = format!("{} is bound twice", attachment.describe(view));
                 return Err(Refusal::conflict(at, message));
             }
+            if let Some(other) = attachment.with_other_tpid()
+                && bindings.contains(&other)
+            {
+                let message = format!(
+                    "{} is bound with both tag types: a VLAN id has one `tpid` on an interface; leave one out",
+                    other.describe(view)
+                );
+                return Err(Refusal::conflict(at, message));
+            }
             bindings.push(attachment);
         }
         Ok(bindings.into())

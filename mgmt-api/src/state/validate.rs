@@ -7,8 +7,8 @@ use super::{Handle, Owner, Place, Staged, Used, View};
 use crate::mac::Mac;
 use crate::refusal::{Code, Refusal};
 use crate::resources::{
-    FdbKey, Flood, Host, Interface, Kind, KindVisitor, Network, Port, Segment, StaticFdb,
-    each_kind, overlap,
+    Attachment, FdbKey, Flood, Host, Interface, Kind, KindVisitor, Network, Port, Segment,
+    StaticFdb, each_kind, overlap,
 };
 use crate::state::Claim;
 
@@ -67,6 +67,11 @@ impl Checks {
                 && let Some(&other) = owners.iter().find(|&&other| other != owner)
             {
                 return Err(place_taken(place, owner, origin, other, view));
+            }
+            if let Place::Attachment(attachment) = place
+                && owners.contains(&owner)
+            {
+                check_tag_type(attachment, owner, origin, view)?;
             }
         }
         Ok(())
@@ -192,6 +197,36 @@ fn place_taken(
         }
     };
     Refusal::conflict(field, message).of(origin.name(view))
+}
+
+/// A VLAN id is in use with one tag type on an interface: the packet path looks bindings up by the VLAN id alone.
+fn check_tag_type(
+    attachment: Attachment,
+    owner: Owner,
+    origin: Origin,
+    view: View<'_>,
+) -> Result<(), Refusal> {
+    let Some(taken) = attachment.with_other_tpid() else {
+        return Ok(());
+    };
+    let Some(&other) = view.owners(Place::Attachment(taken)).first() else {
+        return Ok(());
+    };
+    let holder = match other {
+        Owner::Interface(_) => "the underlay's own".to_owned(),
+        _ => format!("bound to {}", owner_name(other, view)),
+    };
+    let fix = if other == owner {
+        "give the same `tpid` in both places"
+    } else {
+        "choose another VLAN or interface"
+    };
+    let message = format!(
+        "{} is already {holder}, and a VLAN id has one `tpid` on an interface: {fix}",
+        taken.describe(view)
+    );
+    let field = attachment_field(Place::Attachment(attachment), owner, origin, view);
+    Err(Refusal::conflict(field, message).of(origin.name(view)))
 }
 
 /// The field of the origin that claims an attachment.

@@ -14,7 +14,7 @@ use mgmt_api::control::{
 };
 use mgmt_api::mac::Mac;
 use mgmt_api::refusal::{Code, Refusal};
-use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network};
+use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network, Vid};
 use mgmt_api::state::Handle;
 use parking_lot::{Condvar, Mutex};
 
@@ -46,6 +46,8 @@ pub struct Mirror {
     /// Every record there is, by kind and handle.
     pub names: Names,
     pub bindings: BTreeMap<Attachment, Handle<Network>>,
+    /// The same as the packet path has it: by device and VLAN id, whatever the tag's type.
+    pub slots: BTreeMap<(u32, Option<Vid>), Handle<Network>>,
     pub members: Members,
     pub fdb: BTreeMap<(Handle<Network>, Mac), Location>,
 }
@@ -140,6 +142,14 @@ impl Mirror {
             assert_eq!(self.fdb.insert((network, mac), location), None);
         }
         for change in changes.bindings() {
+            let Attachment { interface, tag } = change.attachment;
+            let interface = changes.after.get(interface);
+            let interface = interface.or_else(|| changes.before.get(change.attachment.interface));
+            let slot = (interface.unwrap().device.0, tag.map(|tag| tag.vid));
+            match change.new {
+                Some(network) => self.slots.insert(slot, network),
+                None => self.slots.remove(&slot),
+            };
             let was = match change.new {
                 Some(network) => self.bindings.insert(change.attachment, network),
                 None => self.bindings.remove(&change.attachment),
