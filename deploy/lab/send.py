@@ -2,7 +2,7 @@
 """Send one packet that a VTEP must not forward, or one that it must although it looks odd.
 
     send.py --dev up0 --to MAC CASE...      sends one packet per case, in that order
-    send.py --list                          the cases
+    send.py --list                          the cases (with --vtep ADDRESS: those of its family)
 
 The packets go from a VTEP (--source) to ours (--vtep) in VNI --vni, and carry an ICMP echo request from --inner-source
 to --inner-target. Each case differs from a good packet in one thing.
@@ -14,7 +14,10 @@ import struct
 
 logging.getLogger("scapy").setLevel(logging.ERROR)  # it misses routes that nobody needs here
 
-from scapy.all import ICMP, IP, UDP, Dot1Q, Ether, IPOption, Raw, fragment, get_if_hwaddr, sendp  # noqa: E402
+from scapy.all import (  # noqa: E402
+    ICMP, IP, UDP, Dot1Q, Ether, IPOption, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, PadN, Raw,
+    fragment, get_if_hwaddr, sendp,
+)
 
 SOURCE_PORT = 50000  # of the 49152..65535 that RFC 7348 asks for
 
@@ -165,13 +168,64 @@ class Packets:
         return self.packet(self.udp(self.vxlan(self.inner(dst="01:80:c2:00:00:00"))))
 
 
-def cases():
-    names = [name for name, what in vars(Packets).items() if callable(what) and what.__doc__ and name[0] != "_"]
-    return {name.replace("_", "-"): getattr(Packets, name) for name in names}
+class PacketsV6(Packets):
+    """The same over an IPv6 underlay, where some things are done otherwise."""
+
+    outer_checksum = None  # IPv6 has none
+
+    def udp(self, payload=None, **fields):
+        # Filled in, unless a case says otherwise: over IPv6 zero is the exception (RFC 6935).
+        return super().udp(payload, **{"chksum": None} | fields)
+
+    def packet(self, udp=None, ether=None, extension=None, **fields):
+        ip = IPv6(**{"src": self.o.source, "dst": self.o.vtep} | fields)
+        addresses = {"src": get_if_hwaddr(self.o.dev), "dst": self.o.to} | (ether or {})
+        outer = Ether(**addresses) / ip
+        return (outer / extension if extension else outer) / (self.udp() if udp is None else udp)
+
+    def outer_options(self):
+        """a destination options header before UDP"""
+        return self.packet(extension=IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(4))]))
+
+    def no_udp_checksum(self):
+        """a UDP checksum of zero (RFC 6935, section 5)"""
+        return self.packet(self.udp(chksum=0))
+
+    def unknown_vtep(self):
+        return self.packet(src="2001:db8::99")
+
+    def multicast_source(self):
+        return self.packet(src="ff02::5")
+
+    def other_destination(self):
+        return self.packet(dst="2001:db8::98")
+
+    def other_protocol(self):
+        return self.packet(Raw(bytes(40)), nh=47)
+
+    def outer_fragment(self):
+        return self.packet(extension=IPv6ExtHdrFragment(m=1, id=7))
+
+    def outer_length(self):
+        return self.packet(plen=1400)
+
+    def congestion_on_not_ect(self):
+        return self.packet(tc=3)
+
+
+def cases(kind):
+    """By name, how each is built and what it is."""
+    names = {name for name, what in vars(Packets).items() if callable(what) and what.__doc__ and name[0] != "_"}
+    names |= {name for name, what in vars(kind).items() if callable(what) and what.__doc__}
+    found = {}
+    for name in sorted(names):
+        build = getattr(kind, name)
+        if build:
+            found[name.replace("_", "-")] = (build, build.__doc__ or getattr(Packets, name).__doc__)
+    return found
 
 
 def main():
-    known = cases()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="*", metavar="CASE")
     parser.add_argument("--list", action="store_true")
@@ -184,13 +238,15 @@ def main():
     parser.add_argument("--inner-target", default="02:00:00:00:00:01")
     parser.add_argument("--inner-elsewhere", default="02:00:00:00:00:03")
     options = parser.parse_args()
+    kind = PacketsV6 if ":" in options.vtep else Packets
+    known = cases(kind)
     if options.list:
-        for name, build in known.items():
-            print(f"{name:24}{build.__doc__}")
+        for name, (_, what) in known.items():
+            print(f"{name:24}{what}")
     for case in options.case:
         if case not in known:
             parser.error(f"no case {case!r} (send.py --list)")
-        sendp(known[case](Packets(options)), iface=options.dev, verbose=False)
+        sendp(known[case][0](kind(options)), iface=options.dev, verbose=False)
 
 
 if __name__ == "__main__":
