@@ -71,12 +71,14 @@ impl Bucket for Narrow {
     #[inline(always)]
     fn find(&self, key: u64) -> Option<usize> {
         // All three are loaded and compared without a branch between them: the
-        // line is one miss, and which slot it is cannot be predicted anyway.
+        // line is one miss, and which slot it is cannot be predicted anyway. As a
+        // number: `a | b | c` of truth values becomes three branches again.
         let [a, b, c] = &self.keys;
-        let a = a.load(Ordering::Acquire) == key;
-        let b = b.load(Ordering::Acquire) == key;
-        let c = c.load(Ordering::Acquire) == key;
-        (a | b | c).then_some(usize::from(b) + 2 * usize::from(c))
+        let a = u32::from(a.load(Ordering::Acquire) == key);
+        let b = u32::from(b.load(Ordering::Acquire) == key);
+        let c = u32::from(c.load(Ordering::Acquire) == key);
+        let slots = a | b << 1 | c << 2;
+        (slots != 0).then_some((slots >> 1) as usize)
     }
 
     fn slot(&self, slot: usize) -> Slot<u64> {
