@@ -3,12 +3,14 @@
 mod report;
 mod sampling;
 mod system;
+mod tables;
 mod workloads;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use vtepd_perf::frames::Direction;
 
 use crate::report::Report;
@@ -30,6 +32,24 @@ struct Cli {
 enum Command {
     /// Runs workloads and prints a table.
     Run(Run),
+    /// Compares the MAC table with HashMap and, where built with it, rte_hash.
+    Tables(TablesArgs),
+}
+
+#[derive(Args)]
+struct TablesArgs {
+    /// Entries; k and M are understood.
+    #[arg(long, value_delimiter = ',', default_value = "1k,100k,1M,16M", value_parser = size)]
+    entries: Vec<u32>,
+    /// Rounds of all contenders, one after another.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// The core it runs on.
+    #[arg(long, default_value_t = vtepd::WORKER_CORE)]
+    core: u32,
+    /// Also writes everything to a file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -90,23 +110,38 @@ fn size(text: &str) -> Result<u32, String> {
     };
     let number: u32 = digits.parse().map_err(|_| format!("{text} is no number"))?;
     match number.checked_mul(unit) {
-        Some(number @ 16..=8_000_000) => Ok(number),
-        _ => Err(format!("{text} is not between 16 and 8M")),
+        Some(number @ 16..=64_000_000) => Ok(number),
+        _ => Err(format!("{text} is not between 16 and 64M")),
     }
 }
 
 fn main() -> Result<()> {
-    let Command::Run(run) = Cli::parse().command;
-    cores::stay_on(0)?;
-    let mut report = Report::default();
-    let outcome = run_all(&run, &mut report);
-    // What was measured before something failed is shown all the same.
-    report.print();
-    if let Some(file) = &run.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    match Cli::parse().command {
+        Command::Run(run) => {
+            cores::stay_on(0)?;
+            let mut report = Report::default();
+            let outcome = run_all(&run, &mut report);
+            // What was measured before something failed is shown all the same.
+            report.print();
+            write_json(run.json.as_deref(), &report)?;
+            outcome
+        }
+        Command::Tables(args) => {
+            cores::stay_on(args.core)?;
+            let progress = |what: &str| report::progress("tables", what);
+            let rows = tables::run(&args.entries, args.rounds, &progress)?;
+            report::print_tables(&rows);
+            write_json(args.json.as_deref(), &rows)
+        }
     }
-    outcome
+}
+
+fn write_json(file: Option<&Path>, report: &impl Serialize) -> Result<()> {
+    let Some(file) = file else {
+        return Ok(());
+    };
+    let text = serde_json::to_string_pretty(report)?;
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn run_all(run: &Run, report: &mut Report) -> Result<()> {

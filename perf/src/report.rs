@@ -6,6 +6,7 @@ use serde::Serialize;
 use vtepd_perf::summary::Summary;
 
 use crate::sampling::Measured;
+use crate::tables;
 use crate::workloads::{churn, forward, load};
 
 /// Everything of one call.
@@ -160,4 +161,32 @@ fn print_churn(churn: &churn::Report) {
     for doubt in &churn.churning.doubts {
         println!("DOUBTFUL churn: {doubt}");
     }
+}
+
+/// The comparison of tables, to standard output.
+pub fn print_tables(rows: &[tables::Row]) {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header([
+        "entries",
+        "table",
+        "insert, ns",
+        "hit, cycles",
+        "miss, cycles",
+        "hit / FDB",
+    ]);
+    for row in rows {
+        table.add_row([
+            short(row.entries as u32),
+            row.table.to_owned(),
+            range(Some(row.insert_ns), 0),
+            range(Some(row.hit_cycles), 1),
+            range(Some(row.miss_cycles), 1),
+            range(Some(row.hit_ratio), 2),
+        ]);
+    }
+    println!("{table}");
+    println!(
+        "Medians of the rounds, least and greatest in parentheses; look-ups by 64, keys in random order; cycles of the time stamp counter."
+    );
 }

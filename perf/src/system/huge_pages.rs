@@ -26,25 +26,18 @@ fn write(pages: u64) -> Result<()> {
 }
 
 impl HugePages {
-    /// Sees to it that so much is free.
+    /// Adds so much, whatever is free already: that may be another's, who is about to
+    /// use it or to give it back.
     pub fn take(mb: u64) -> Result<Self> {
-        let (want, free, total) = (
-            mb.div_ceil(2),
-            read("free_hugepages")?,
-            read("nr_hugepages")?,
-        );
-        if free >= want {
-            return Ok(Self { added: 0 });
-        }
-        write(total + want - free)?;
+        let (want, total) = (mb.div_ceil(2), read("nr_hugepages")?);
+        write(total + want)?;
         let taken = Self {
             added: read("nr_hugepages")?.saturating_sub(total),
         };
-        if taken.added < want - free {
+        if taken.added < want {
             bail!(
-                "the system gave {} of {} MiB in huge pages: free memory, or run smaller sizes",
-                (taken.added + free) * 2,
-                mb
+                "the system gave {} of {mb} MiB in huge pages: free memory, or run smaller sizes",
+                taken.added * 2
             );
         }
         Ok(taken)
