@@ -193,3 +193,18 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_sizes_have_units() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        assert_eq!(size("1k"), Ok(1000));
+        assert_eq!(size("16M"), Ok(16_000_000));
+        assert_eq!(size("4096"), Ok(4096));
+        assert!(size("1G").is_err() && size("k").is_err() && size("3").is_err());
+    }
+}

@@ -233,3 +233,56 @@ impl Measured {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(mpps: f64) -> Sample {
+        Sample {
+            mpps,
+            cycles: 2000.0 / mpps,
+            stages: vec![("input".to_owned(), 10.0)],
+            dropped: 0,
+            missing: 0.0001,
+            waiting: 0.0,
+            steal: 0.0,
+            other_core: 0.5,
+        }
+    }
+
+    #[test]
+    fn busy_seconds_do_not_count_while_there_are_enough_quiet_ones() {
+        let busy = Sample {
+            waiting: 0.5,
+            ..sample(1.0)
+        };
+        let measured = Measured::of(vec![sample(10.0), busy.clone(), sample(12.0)], 2);
+        assert_eq!(
+            measured.mpps.map(|mpps| (mpps.min, mpps.count)),
+            Some((10.0, 2))
+        );
+        assert_eq!((measured.quiet, measured.taken), (2, 3));
+        assert_eq!(measured.stages, [("input".to_owned(), 10.0)]);
+        assert!(measured.doubts.is_empty());
+        let measured = Measured::of(vec![sample(10.0), busy], 2);
+        assert_eq!(measured.mpps.map(|mpps| mpps.min), Some(1.0));
+        assert!(measured.doubts[0].contains("busy"));
+    }
+
+    #[test]
+    fn losses_are_told_in_whatever_second() {
+        let dropping = Sample {
+            dropped: 7,
+            waiting: 1.0,
+            ..sample(1.0)
+        };
+        let measured = Measured::of(vec![sample(10.0), dropping], 1);
+        assert_eq!(measured.doubts, ["7 packets were dropped"]);
+        let missing = Sample {
+            missing: 0.01,
+            ..sample(1.0)
+        };
+        assert!(Measured::of(vec![missing], 1).doubts[0].contains("not sent"));
+    }
+}

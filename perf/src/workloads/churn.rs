@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   100,000 other MACs in the same table: made ─► moved to another VTEP ─► removed ─► made …
-//!   5,000 a transaction, as many transactions as make the wanted rate
+//!   2,500 a transaction, as many transactions as make the wanted rate
 //! ```
 //!
 //! First what comes out is recorded while that goes on, and compared: nothing may be
@@ -26,7 +26,7 @@ use crate::system::api::Api;
 /// MACs that change.
 const CHANGING: u32 = 100_000;
 /// Changes of one transaction.
-const BATCH: u32 = 5000;
+const BATCH: u32 = 2500;
 /// How long frames are recorded. Recording takes about 300 MB a second.
 const RECORDED: Duration = Duration::from_secs(1);
 
@@ -89,7 +89,7 @@ impl Changer {
                 continue;
             }
             // Who is late does not catch up later: the rate is that of the moment.
-            due = now.max(due) + pace.saturating_sub(now - due.max(now - pace));
+            due = (due + pace).max(now);
             let body = bodies.next().context("there are changes to make")?;
             api.transaction(body.as_bytes())?;
             self.made.fetch_add(u64::from(BATCH), Ordering::Relaxed);
