@@ -19,6 +19,8 @@ pub enum Code {
     UnknownReference,
     /// The resource is still referred to by another and cannot go.
     InUse,
+    /// A web page of another site made a browser ask.
+    Forbidden,
     /// No such resource.
     NotFound,
     /// No such path.
@@ -49,12 +51,13 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documents and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedJson,
         Self::Invalid,
         Self::Conflict,
         Self::UnknownReference,
         Self::InUse,
+        Self::Forbidden,
         Self::NotFound,
         Self::UnknownPath,
         Self::MethodNotAllowed,
@@ -79,6 +82,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::UnknownReference => "unknown-reference",
             Self::InUse => "in-use",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::UnknownPath => "unknown-path",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -102,6 +106,7 @@ impl Code {
             Self::MalformedJson => 400,
             Self::Invalid | Self::UnknownReference => 422,
             Self::Conflict | Self::InUse => 409,
+            Self::Forbidden => 403,
             Self::NotFound | Self::UnknownPath => 404,
             Self::MethodNotAllowed => 405,
             Self::UnsupportedMediaType => 415,
@@ -122,6 +127,7 @@ impl Code {
             Self::Conflict => "Resources contradict each other",
             Self::UnknownReference => "A reference points to nothing",
             Self::InUse => "The resource is in use",
+            Self::Forbidden => "Other sites may not ask",
             Self::NotFound => "No such resource",
             Self::UnknownPath => "No such path",
             Self::MethodNotAllowed => "The method does not apply to this path",

@@ -40,23 +40,19 @@ pub(super) async fn read_document(headers: &HeaderMap, body: Body) -> Result<Byt
     collect(headers, body, DOCUMENT_LIMIT).await
 }
 
-/// A body that says too much of itself is refused before it is read. Requiring JSON also keeps web pages from
-/// writing here: a browser asks first before it sends that to another site, and is refused.
+/// A body that says too much of itself is refused before it is read. Requiring JSON, and that it is said, also keeps web
+/// pages from writing here: a browser asks first before it sends that to another site, and is refused.
 fn check_headers(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
-    if let Some(media_type) = media_type {
-        let essence = media_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        if essence != "application/json" && !essence.ends_with("+json") {
-            let message = format!("send `Content-Type: application/json`, not {media_type}");
-            return Err(Refusal::new(Code::UnsupportedMediaType, message));
-        }
+    let essence = media_type.and_then(|own| own.split(';').next());
+    if !essence.is_some_and(|own| own.trim().eq_ignore_ascii_case("application/json")) {
+        let message = match media_type {
+            Some(other) => format!("send `Content-Type: application/json`, not {other}"),
+            None => "send `Content-Type: application/json`: none was given".to_owned(),
+        };
+        return Err(Refusal::new(Code::UnsupportedMediaType, message));
     }
     match content_length(headers) {
         Some(length) if length > limit => Err(too_large(limit)),

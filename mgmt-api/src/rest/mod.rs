@@ -8,6 +8,7 @@
 //!  /openapi.json, /docs            the document of all this, from the code   openapi.rs
 //! ```
 //!
+//! Pages of other sites are kept out by body.rs and origin.rs.
 //! Every answer that is not a success is a problem document ([`problem`]).
 
 mod body;
@@ -15,6 +16,7 @@ mod endpoint;
 mod fdb;
 mod metrics;
 mod openapi;
+mod origin;
 mod paging;
 pub mod problem;
 mod query;
@@ -114,6 +116,7 @@ pub fn router(manager: Manager, config: Config) -> Router {
         .merge(openapi::page(document))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(origin::require_own_origin))
         .layer(axum::middleware::from_fn_with_state(
             api.clone(),
             metrics::count,

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::origin;
+
 /// Requests that are being answered when the server is asked to stop have so long.
 const GRACE: Duration = Duration::from_secs(10);
 /// Owner and group may connect: what connects may change everything.
@@ -139,7 +141,8 @@ pub async fn serve(
         servers.spawn(async move {
             match bound {
                 Bound::Tcp(listener) => {
-                    axum::serve(listener, router)
+                    let guard = axum::middleware::from_fn(origin::require_loopback);
+                    axum::serve(listener, router.layer(guard))
                         .with_graceful_shutdown(stopped)
                         .await
                 }
