@@ -224,6 +224,50 @@ async fn contradictions_are_refused_and_change_nothing() {
         ),
         (
             "networks/n",
+            json!({"segment": vxlan(11), "flood": {"mode": "multicast", "group": "224.0.0.1"}}),
+            "invalid",
+            Some("/flood/group"),
+        ),
+        (
+            "networks/n",
+            json!({"segment": vxlan(11), "flood": {"mode": "multicast", "group": "ff02::1"}}),
+            "invalid",
+            Some("/flood/group"),
+        ),
+        (
+            "networks/n",
+            json!({"segment": vxlan(11), "flood": {"mode": "multicast", "group": "ff11::7"}}),
+            "invalid",
+            Some("/flood/group"),
+        ),
+        (
+            "hosts/h",
+            json!({"vtep": "255.255.255.255"}),
+            "invalid",
+            Some("/vtep"),
+        ),
+        (
+            "hosts/h",
+            json!({"vtep": "0.0.0.0"}),
+            "invalid",
+            Some("/vtep"),
+        ),
+        ("hosts/h", json!({"vtep": "::"}), "invalid", Some("/vtep")),
+        (
+            "hosts/h",
+            json!({"vtep": "127.0.0.1"}),
+            "invalid",
+            Some("/vtep"),
+        ),
+        ("hosts/h", json!({"vtep": "::1"}), "invalid", Some("/vtep")),
+        (
+            "hosts/h",
+            json!({"vtep": "ff0e::1"}),
+            "invalid",
+            Some("/vtep"),
+        ),
+        (
+            "networks/n",
             json!({"segment": vxlan(11), "hosts": ["this-host"]}),
             "invalid",
             Some("/hosts/0"),
@@ -570,6 +614,34 @@ async fn contradictions_are_refused_and_change_nothing() {
             .load(std::sync::atomic::Ordering::SeqCst),
         applied
     );
+}
+
+#[tokio::test]
+async fn a_group_needs_an_underlay_of_its_family() {
+    let api = Api::new();
+    let network = |vni: u32, group: &str| json!({"segment": {"type": "vxlan", "vni": vni}, "flood": {"mode": "multicast", "group": group}});
+    let sentence = api
+        .put("/v1/networks/six", network(6, "ff05::6"))
+        .await
+        .refused("conflict", Some("/flood/group"));
+    assert!(sentence.contains("IPv6"), "{sentence}");
+    api.put("/v1/networks/four", network(4, "239.1.1.1"))
+        .await
+        .refused("conflict", Some("/flood/group"));
+    // The underlay may come in the same transaction, of either family.
+    let both = json!({"put": {
+        "interfaces": {"eth0": {"addresses": ["192.0.2.11/24", "2001:db8::11/64"]}},
+        "networks": {"four": network(4, "239.1.1.1"), "six": network(6, "ff05::6")},
+    }});
+    api.post("/v1/transaction", both).await.expect(200);
+    // And cannot go from under it.
+    let only_ipv4 = json!({"addresses": ["192.0.2.11/24"]});
+    let answer = api.put("/v1/interfaces/eth0", only_ipv4.clone()).await;
+    let sentence = answer.refused("conflict", Some("/addresses"));
+    assert!(sentence.contains("networks/six"), "{sentence}");
+    assert_eq!(answer.json()["resource"], "interfaces/eth0");
+    api.delete("/v1/networks/six").await.expect(204);
+    api.put("/v1/interfaces/eth0", only_ipv4).await.expect(200);
 }
 
 #[tokio::test]

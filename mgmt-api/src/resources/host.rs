@@ -96,6 +96,12 @@ impl Host {
     }
 }
 
+/// False for what is nobody's, everybody's or one's own.
+fn is_one_host(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_multicast() || address.is_unspecified() || address.is_loopback() || is_broadcast)
+}
+
 /// Refuses what cannot be the MAC address of one station.
 pub(super) fn check_unicast(mac: Mac, field: &str) -> Result<(), Refusal> {
     if mac.is_zero() {
@@ -133,8 +139,9 @@ impl Kind for Host {
                 let message = "a remote host is reached at its VTEP address: give `vtep`";
                 return Err(Refusal::invalid("/vtep", message));
             }
-            Some(vtep) if vtep.is_multicast() || vtep.is_unspecified() || vtep.is_loopback() => {
-                let message = format!("{vtep} cannot be the address of a VTEP");
+            Some(vtep) if !is_one_host(vtep) => {
+                let message =
+                    format!("{vtep} cannot be the address of a VTEP: give one of the host's own");
                 return Err(Refusal::invalid("/vtep", message));
             }
             _ => {}

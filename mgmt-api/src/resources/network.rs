@@ -306,6 +306,15 @@ pub enum Flood {
     },
 }
 
+/// Groups that no router forwards and for which switches keep no members: 224.0.0.0/24 (RFC 5771 §4) and IPv6 groups
+/// of a scope up to a link's (RFC 4291 §2.7).
+fn is_link_local(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(group) => group.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(group) => group.octets()[1] & 0xf <= 2,
+    }
+}
+
 /// A network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
@@ -361,6 +370,13 @@ impl Network {
         if !group.is_multicast() {
             let message =
                 format!("{group} is not a multicast group: give one of 224.0.0.0/4 or ff00::/8");
+            return Err(Refusal::invalid("/flood/group", message));
+        }
+        if is_link_local(*group) {
+            let message = format!(
+                "{group} stays on its link, where it is not joined and reaches every host: give one of \
+                 239.0.0.0/8 or ff05::/16"
+            );
             return Err(Refusal::invalid("/flood/group", message));
         }
         let interface = interface.as_ref();

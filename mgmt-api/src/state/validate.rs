@@ -410,34 +410,57 @@ fn check_network(
                 view.underlay_mtu().unwrap_or_default(),
             ),
         };
-        return Err(blame(view, staged, handle, "/mtu", message));
+        return Err(blame(view, staged, handle, ("/mtu", "/mtu"), message));
     }
-    if let Flood::Multicast {
-        group,
-        interface: Some(interface),
-        ..
-    } = network.flood
-        && let Some(joined) = view.get(interface)
-        && !joined
-            .addresses
-            .iter()
-            .any(|own| own.addr().is_ipv4() == group.is_ipv4())
-    {
-        let message = format!(
-            "{name} joins {group} on {}, which has no address of that family: choose an underlay interface",
-            view.name_of(interface)
-        );
-        return Err(blame(view, staged, handle, "/flood/interface", message));
-    }
-    Ok(())
+    check_group(view, staged, (handle, network))
 }
 
-/// A refusal that names the network if the request touches it, or else what it does touch.
+/// A multicast group can be joined: an underlay interface has an address of its family.
+fn check_group(
+    view: View<'_>,
+    staged: &Staged,
+    (handle, network): (Handle<Network>, &Network),
+) -> Result<(), Refusal> {
+    let Flood::Multicast {
+        group, interface, ..
+    } = network.flood
+    else {
+        return Ok(());
+    };
+    let has_family = |interface: &Interface| {
+        let mut addresses = interface.addresses.iter();
+        addresses.any(|own| own.addr().is_ipv4() == group.is_ipv4())
+    };
+    let name = view.name_of(handle);
+    match interface {
+        Some(interface) if !view.get(interface).is_none_or(has_family) => {
+            let message = format!(
+                "{name} joins {group} on {}, which has no address of that family: choose an underlay interface",
+                view.name_of(interface)
+            );
+            let fields = ("/flood/interface", "/addresses");
+            Err(blame(view, staged, handle, fields, message))
+        }
+        None if !view.iter::<Interface>().any(|(_, own)| has_family(own)) => {
+            let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!(
+                "{name} floods to {group}, and no interface has an {family} address to send it from: give \
+                 one to an interface first, or in the same transaction, or choose a group of the other family"
+            );
+            let fields = ("/flood/group", "/addresses");
+            Err(blame(view, staged, handle, fields, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A refusal that names the network if the request touches it, or else what it does touch. The fields are the network's
+/// and an interface's.
 fn blame(
     view: View<'_>,
     staged: &Staged,
     network: Handle<Network>,
-    field: &str,
+    (field, interface_field): (&str, &str),
     message: String,
 ) -> Refusal {
     if staged.networks.get(network).is_none() {
@@ -449,7 +472,7 @@ fn blame(
             return Refusal::conflict("/vtep", message).of(view.name_of(host));
         }
         if let Some((interface, _)) = staged.interfaces.iter().next() {
-            return Refusal::conflict("/mtu", message).of(view.name_of(interface));
+            return Refusal::conflict(interface_field, message).of(view.name_of(interface));
         }
     }
     Refusal::conflict(field, message).of(view.name_of(network))
