@@ -352,7 +352,7 @@ fn shown(documents: &Documents) -> Value {
             "interfaces" => json!({"device": id}),
             "hosts" => json!({"udp_port": 4789, "udp_checksum": "auto"}),
             "networks" => json!({
-                "flood": {"mode": "ingress-replication"}, "learning": true, "ageing": 300,
+                "flood": {"mode": "ingress-replication"}, "learning": true, "ageing": 300, "learn_limit": 16384,
                 "vlan_transparent": false, "arp_suppression": true,
             }),
             _ => json!({}),

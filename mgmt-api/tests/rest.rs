@@ -5,7 +5,7 @@ mod support;
 use axum::body::Body;
 use axum::http::Request;
 use mgmt_api::mac::Mac;
-use mgmt_api::resources::Attachment;
+use mgmt_api::resources::{Attachment, Network};
 use mgmt_api::rest::{self, Config, Endpoint};
 use serde_json::{Value, json};
 use support::FakeControl;
@@ -139,6 +139,33 @@ async fn a_vlan_id_has_one_tag_type_on_an_interface() {
         assert_eq!(types, [json!(tpid)]);
         assert_eq!(mirror.slots.len(), mirror.bindings.len());
     }
+}
+
+#[tokio::test]
+async fn one_network_cannot_learn_all_there_is_room_for() {
+    let api = Api::with_fabric().await;
+    let network =
+        |limit: Value| json!({"segment": {"type": "vxlan", "vni": 10}, "learn_limit": limit});
+    let limit = |shown: Value| shown["learn_limit"].as_u64().unwrap();
+    let shown = api.get("/v1/networks/blue").await.expect(200);
+    assert_eq!(limit(shown), 16_384, "left out");
+    for (given, comes_to) in [
+        (json!(5), 5),
+        (Value::Null, 16_384),
+        (json!(1 << 20), 1 << 20),
+    ] {
+        let shown = api.put("/v1/networks/blue", network(given)).await;
+        assert_eq!(limit(shown.expect(200)), comes_to);
+        let held = api.manager.read(|state| {
+            let view = state.view();
+            let blue = view.find::<Network>(&"blue".parse().unwrap()).unwrap();
+            view.get(blue).unwrap().learn_limit
+        });
+        assert_eq!(u64::from(held), comes_to, "as the control plane sees it");
+    }
+    api.put("/v1/networks/blue", network(json!(-1)))
+        .await
+        .refused("invalid", Some("/learn_limit"));
 }
 
 /// What is refused, with which code and field. Every case starts from the same small fabric.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::attachment::find;
@@ -16,6 +16,8 @@ use crate::state::{Claim, Handle, Owner, Place, Staged, StagedTable, State, Tabl
 const MIN_MTU: u16 = 68;
 /// Learned addresses not heard for this long are forgotten (seconds; IEEE 802.1D's default).
 const DEFAULT_AGEING: u32 = 300;
+/// More than the stations of any layer 2 that works, and a small part of the table.
+const DEFAULT_LEARN_LIMIT: u32 = 16_384;
 
 /// A network as written in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -52,9 +54,13 @@ pub struct NetworkSpec {
     #[serde(default = "default_ageing")]
     #[schema(minimum = 1, maximum = 32_000, default = 300)]
     pub ageing: u32,
-    /// The most learned addresses; by default as many as the table holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub learn_limit: Option<u32>,
+    /// The most learned addresses. All networks learn into one table: without a limit one could fill it alone.
+    #[serde(
+        default = "default_learn_limit",
+        deserialize_with = "or_default_learn_limit"
+    )]
+    #[schema(value_type = Option<u32>, default = 16_384)]
+    pub learn_limit: u32,
     /// Whether 802.1Q tags inside VXLAN are carried. Otherwise such frames are dropped (RFC 7348 §6.1).
     #[serde(default)]
     #[schema(default = false)]
@@ -74,6 +80,14 @@ fn yes() -> bool {
 
 fn default_ageing() -> u32 {
     DEFAULT_AGEING
+}
+
+fn default_learn_limit() -> u32 {
+    DEFAULT_LEARN_LIMIT
+}
+
+fn or_default_learn_limit<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(DEFAULT_LEARN_LIMIT))
 }
 
 /// A segment as written in the API.
@@ -337,7 +351,7 @@ pub struct Network {
     /// Seconds a learned address lives unheard.
     pub ageing: u32,
     /// The most learned addresses.
-    pub learn_limit: Option<u32>,
+    pub learn_limit: u32,
     /// Whether inner 802.1Q tags are carried.
     pub vlan_transparent: bool,
     /// Whether ARP and ND are answered here.

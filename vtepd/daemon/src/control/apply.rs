@@ -372,7 +372,7 @@ impl Control {
         let settings = NetworkLearning {
             // The API takes up to 32,000.
             ageing: u16::try_from(network.ageing).unwrap_or(u16::MAX / 2),
-            limit: network.learn_limit.unwrap_or(u32::MAX),
+            limit: network.learn_limit,
         };
         self.learner
             .set_network(index, network.learning.then_some(settings));
