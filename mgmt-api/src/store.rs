@@ -30,6 +30,13 @@ const CACHE_BYTES: u64 = 1 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
 /// The library does not tell when a flush is done; a large one takes a second.
 const FLUSH_POLL: std::time::Duration = std::time::Duration::from_millis(5);
+/// How often a repair is tried.
+const REPAIR_TRIES: u32 = 20;
+/// How long to wait between two of them.
+const REPAIR_PAUSE: std::time::Duration = match cfg!(test) {
+    true => std::time::Duration::from_millis(1),
+    false => std::time::Duration::from_millis(500),
+};
 /// What must stay free so that the store can still tidy up behind itself.
 const RESERVE_BYTES: u64 = 16 << 20;
 
@@ -94,13 +101,16 @@ impl From<StoreError> for Refusal {
 /// The store.
 pub struct Store {
     path: PathBuf,
-    /// `None` after a failure, until it could be opened again.
+    /// `None` after a failure, until it is [repaired](Self::repair).
     open: Option<Open>,
     /// Undoes a batch whose commit failed but which may have reached the disk all the same.
-    repair: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// The next commit reaches the disk and fails all the same: the worst that can happen.
     #[cfg(test)]
     pub(crate) fails_next: bool,
+    /// And nothing can be written after it.
+    #[cfg(test)]
+    pub(crate) stays_broken: bool,
 }
 
 struct Open {
@@ -124,9 +134,11 @@ impl Store {
         let store = Self {
             path: path.to_owned(),
             open: Some(open),
-            repair: Vec::new(),
+            undo: Vec::new(),
             #[cfg(test)]
             fails_next: false,
+            #[cfg(test)]
+            stays_broken: false,
         };
         store.check_schema()?;
         Ok(store)
@@ -203,9 +215,8 @@ impl Store {
     /// Encodes a request, without writing anything.
     ///
     /// # Errors
-    /// There is no room for it, or the store failed before and cannot be opened again.
-    pub fn prepare(&mut self, base: &State, staged: &Staged) -> Result<Batch, StoreError> {
-        self.reopen()?;
+    /// There is no room for it, or the store failed before and is not repaired.
+    pub fn prepare(&self, base: &State, staged: &Staged) -> Result<Batch, StoreError> {
         let Some(open) = &self.open else {
             return Err(self.damaged("it is not open"));
         };
@@ -227,7 +238,8 @@ impl Store {
     /// Writes a request whole, and returns when the disk has it.
     ///
     /// # Errors
-    /// The disk failed or is full. The request then counts as not made, also after a restart.
+    /// The disk failed or is full. The request may have reached it all the same: [`repair`](Self::repair) before anyone
+    /// is told that it was not made, or a restart could bring it back.
     pub fn commit(
         &mut self,
         batch: Batch,
@@ -248,16 +260,16 @@ impl Store {
             }
             Err(source) => {
                 self.open = None;
-                let mut repair = Vec::new();
+                let mut undo = Vec::new();
                 encode(
                     View::new(base, Some(staged)),
                     base.view(),
                     staged,
                     |key, document| {
-                        repair.push((key.to_vec(), document.map(<[u8]>::to_vec)));
+                        undo.push((key.to_vec(), document.map(<[u8]>::to_vec)));
                     },
                 );
-                self.repair = repair;
+                self.undo = undo;
                 Err(match &source {
                     fjall::Error::Io(error) if is_full(error) => StoreError::Full {
                         path: self.path.clone(),
@@ -289,19 +301,40 @@ impl Store {
         }
     }
 
-    /// After a failure the library refuses all writes; what the disk holds is read again from the start.
-    fn reopen(&mut self) -> Result<(), StoreError> {
+    /// After a failed [`commit`](Self::commit): opens the store again, since the library refuses all writes after a
+    /// failure, and undoes on the disk what may have reached it. Tried for ten seconds: a disk may fill up and empty.
+    ///
+    /// # Errors
+    /// It cannot be done. What a restart would find is not known then.
+    pub fn repair(&mut self) -> Result<(), StoreError> {
+        let mut tries = 1;
+        while let Err(error) = self.try_repair() {
+            if tries == REPAIR_TRIES {
+                return Err(error);
+            }
+            tracing::warn!(%error, tries, "the store is not repaired yet");
+            tries += 1;
+            std::thread::sleep(REPAIR_PAUSE);
+        }
+        Ok(())
+    }
+
+    fn try_repair(&mut self) -> Result<(), StoreError> {
         if self.open.is_some() {
             return Ok(());
         }
+        #[cfg(test)]
+        if self.stays_broken {
+            return Err(failed(&self.path, fjall::Error::Poisoned));
+        }
         let open = Open::new(&self.path)?;
         let mut batch = open.database.batch();
-        for (key, document) in &self.repair {
+        for (key, document) in &self.undo {
             put(&mut batch, &open.resources, key, document.as_deref());
         }
         let committed = batch.durability(Some(PersistMode::SyncAll)).commit();
         committed.map_err(|source| failed(&self.path, source))?;
-        self.repair = Vec::new();
+        self.undo = Vec::new();
         self.open = Some(open);
         Ok(())
     }
