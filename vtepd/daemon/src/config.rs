@@ -252,8 +252,12 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self =
+        let mut config: Self =
             toml::from_str(text).map_err(|error| ConfigError(one_line(text, &error)))?;
+        config
+            .workers
+            .cores
+            .get_or_insert_with(|| vec![Self::default_core()]);
         config.check()?;
         Ok(config)
     }
@@ -301,6 +305,17 @@ impl Config {
                     .to_owned(),
             );
         }
+        if let Some(other) = self
+            .api
+            .listen
+            .iter()
+            .find(|address| !address.ip().is_loopback())
+        {
+            return fail(format!(
+                "api.listen: {other} is not a loopback address, and the API has no access control yet; \
+                 use 127.0.0.1, [::1] or a Unix socket"
+            ));
+        }
         if self.device.len() > vtepd_tables::InterfaceIndex::COUNT {
             let most = vtepd_tables::InterfaceIndex::COUNT;
             return fail(format!(
@@ -337,11 +352,16 @@ impl Config {
 
     /// The cores that workers are pinned to.
     pub fn worker_cores(&self) -> Vec<u32> {
-        let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
-        self.workers
-            .cores
-            .clone()
-            .unwrap_or_else(|| vec![last.min(1) as u32])
+        self.workers.cores.clone().unwrap_or_default()
+    }
+
+    /// Core 1, or where this process may not run there, its last one. To be asked
+    /// once, before threads are kept off the workers' cores.
+    fn default_core() -> u32 {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let ids: Vec<usize> = cores.iter().map(|core| core.id).collect();
+        let last = ids.iter().copied().max().unwrap_or_default();
+        if ids.contains(&1) { 1 } else { last as u32 }
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::thread::CpuSet;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use vtepd_datapath::Idle;
+use vtepd_datapath::{Idle, Seconds};
 use vtepd_tables::{Limits, Tables};
 use vtepd_wire::flow::FlowHasher;
 
@@ -24,7 +24,7 @@ use crate::config::{self, Config};
 use crate::control::{self, Parts, Plane, TunnelSettings};
 use crate::device::{self, Device};
 use crate::queues;
-use crate::workers::{self, Common, WorkerHandle};
+use crate::workers::{self, Common, Presence, WorkerHandle};
 
 /// Runs until a signal asks to stop.
 pub fn run(config: &Config) -> Result<()> {
@@ -62,7 +62,7 @@ fn forward(
     listening: Listening,
 ) -> Result<()> {
     let start = Instant::now();
-    let start_cycles = dpdk_ffi::rdtsc();
+    let clock = Arc::new(Seconds::default());
     let devices: Arc<[Device]> = device::open_devices(config, eal, pool)?.into();
     let hz = dpdk_ffi::tsc_hz(eal);
     let handles: Arc<[WorkerHandle]> = config
@@ -88,6 +88,7 @@ fn forward(
             ttl: config.vxlan.ttl,
         },
         start,
+        clock: Arc::clone(&clock),
     });
 
     // Accepted state is in force before the first packet is looked at.
@@ -124,50 +125,76 @@ fn forward(
         config.workers.steering,
         flows,
     )?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (ended, workers_ended) = unbounded();
+    let (ended, thread_ended) = unbounded();
     let common = Common {
         eal: eal.clone(),
         tables: shared_tables,
         flows,
         idle: idle(config),
-        start_cycles,
-        stop: Arc::clone(&stop),
+        clock,
+        stop: Arc::default(),
         ended,
     };
-    let mut threads = Vec::new();
+    let mut threads = Threads::new(Arc::clone(&common.stop));
     for (handle, io) in handles.iter().zip(ios) {
-        threads.push(workers::start(&common, handle, io)?);
+        threads.list.push(workers::start(&common, handle, io)?);
     }
-    let control = {
-        let (plane, stop) = (Arc::clone(&plane), Arc::clone(&stop));
-        let thread = std::thread::Builder::new().name("control".to_owned());
-        thread
-            .spawn(move || control::run_thread(&plane, &stop))
-            .context("cannot start the control thread")?
-    };
-    drop(plane);
+    threads.list.push(start_control(&common, plane)?);
 
-    let served = serve(config, listening, manager, signals, &workers_ended);
-    // Not needed any more: its end would be taken for a worker's.
-    drop(workers_ended);
-
+    let served = serve(config, listening, manager, signals, &thread_ended);
+    // Their ends are no news from now on.
+    drop(thread_ended);
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let written = writer
         .join()
         .map_err(|_| anyhow!("the state writer has panicked"));
-    stop.store(true, Ordering::Relaxed);
-    let worked = threads.into_iter().try_for_each(join_worker);
-    control
-        .join()
-        .map_err(|_| anyhow!("the control thread has panicked"))?;
-    served.and(written).and(worked)
+    served.and(written).and(threads.end())
 }
 
-fn join_worker(thread: JoinHandle<Result<()>>) -> Result<()> {
-    thread
-        .join()
-        .map_err(|_| anyhow!("a worker has panicked"))?
+/// The workers and the control thread. However they are left, they are told to
+/// stop and waited for: what they use is taken down next.
+struct Threads {
+    stop: Arc<AtomicBool>,
+    list: Vec<JoinHandle<Result<()>>>,
+}
+
+impl Threads {
+    fn new(stop: Arc<AtomicBool>) -> Self {
+        Self {
+            stop,
+            list: Vec::new(),
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.list.drain(..).map(|thread| {
+            let ended = thread.join();
+            ended.map_err(|_| anyhow!("a worker or the control thread has panicked"))?
+        });
+        // Every one is waited for, whatever the first one says.
+        ended.fold(Ok(()), Result::and)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::error!("{error:#}");
+        }
+    }
+}
+
+fn start_control(common: &Common, plane: Arc<Plane>) -> Result<JoinHandle<Result<()>>> {
+    let stop = Arc::clone(&common.stop);
+    let presence = Presence::new("the control thread".to_owned(), common.ended.clone());
+    let thread = std::thread::Builder::new().name("control".to_owned());
+    let run = move || {
+        let _presence = presence;
+        control::run_thread(&plane, &stop);
+        Ok(())
+    };
+    thread.spawn(run).context("cannot start the control thread")
 }
 
 fn facts(config: &Config, devices: &[Device]) -> Result<Facts> {
@@ -246,7 +273,7 @@ fn serve(
     listening: Listening,
     manager: Manager,
     mut signals: Signals,
-    workers_ended: &Receiver<u32>,
+    thread_ended: &Receiver<String>,
 ) -> Result<()> {
     let Listening {
         endpoints,
@@ -282,7 +309,7 @@ fn serve(
             tracing::info!(signal = number.unwrap_or_default(), "stopping");
             Ok(())
         }
-        recv(workers_ended) -> core => Err(anyhow!("the worker on core {} has ended", core.unwrap_or_default())),
+        recv(thread_ended) -> who => Err(anyhow!("{} has ended", who.unwrap_or_default())),
     };
     signals_handle.close();
     drop(stop);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use core_affinity::CoreId;
 use crossbeam::channel::Sender;
 use dpdk_ffi::Eal;
-use vtepd_datapath::{Channel, Idle, Worker, WorkerCounters, WorkerState};
+use vtepd_datapath::{Channel, Idle, Seconds, Worker, WorkerCounters, WorkerState};
 use vtepd_tables::Tables;
 use vtepd_wire::flow::FlowHasher;
 
@@ -49,23 +49,45 @@ pub struct Common {
     pub tables: Arc<Tables>,
     pub flows: FlowHasher,
     pub idle: Idle,
-    pub start_cycles: u64,
+    pub clock: Arc<Seconds>,
     pub stop: Arc<AtomicBool>,
-    /// Told the core of a worker whose thread ends.
-    pub ended: Sender<u32>,
+    /// Told who it is when a thread ends.
+    pub ended: Sender<String>,
 }
 
-/// Marks the worker as gone, however its thread ends.
-struct Presence {
-    handle: WorkerHandle,
-    ended: Sender<u32>,
+/// Says so when a thread ends, however it does.
+pub struct Presence {
+    who: String,
+    ended: Sender<String>,
+}
+
+impl Presence {
+    /// Of the thread that will hold it.
+    pub fn new(who: String, ended: Sender<String>) -> Self {
+        Self { who, ended }
+    }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.handle.running.store(false, Ordering::Release);
-        // The receiver is gone only when the daemon is.
-        let _ = self.ended.send(self.handle.core);
+        // The receiver is gone when the daemon stops.
+        let _ = self.ended.send(std::mem::take(&mut self.who));
+    }
+}
+
+/// The mark of a worker that runs; taken away however its thread ends.
+struct Running(Arc<AtomicBool>);
+
+impl Running {
+    fn new(mark: &Arc<AtomicBool>) -> Self {
+        mark.store(true, Ordering::Release);
+        Self(Arc::clone(mark))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -84,16 +106,13 @@ pub fn start(
         Arc::clone(&handle.counters),
         Arc::clone(&handle.channel),
     );
-    let worker = Worker::new(io, reader, state, common.idle, common.start_cycles);
-    let presence = Presence {
-        handle: handle.clone(),
-        ended: common.ended.clone(),
-    };
+    let worker = Worker::new(io, reader, state, common.idle, Arc::clone(&common.clock));
+    let core = handle.core;
+    let presence = Presence::new(format!("the worker on core {core}"), common.ended.clone());
+    let running = Running::new(&handle.running);
     let (eal, stop) = (common.eal.clone(), Arc::clone(&common.stop));
-    handle.running.store(true, Ordering::Release);
     let run = move || {
-        let presence = presence;
-        let core = presence.handle.core;
+        let _marks = (running, presence);
         if !core_affinity::set_for_current(CoreId { id: core as usize }) {
             return Err(anyhow!("cannot pin a worker to core {core}"));
         }
@@ -105,8 +124,8 @@ pub fn start(
         drop((io, registered));
         Ok(())
     };
-    let thread = std::thread::Builder::new().name(format!("worker-{}", handle.core));
+    let thread = std::thread::Builder::new().name(format!("worker-{core}"));
     thread
         .spawn(run)
-        .with_context(|| format!("cannot start the worker on core {}", handle.core))
+        .with_context(|| format!("cannot start the worker on core {core}"))
 }

@@ -1,6 +1,6 @@
 //! What the stages know about a packet of the burst.
 
-use vtepd_tables::{AdjacencyIndex, HashedFdbKey, InterfaceIndex, NetworkIndex};
+use vtepd_tables::{AdjacencyIndex, HashedFdbKey, InterfaceIndex, NetworkIndex, TagKey};
 
 use crate::drop_reason::DropReason;
 
@@ -27,6 +27,23 @@ impl From<DropReason> for Verdict {
     }
 }
 
+/// The tags of a tenant's own that a frame has.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnTags {
+    /// How many, up to two.
+    pub count: u8,
+    /// The outer one.
+    pub outer: TagKey,
+}
+
+impl OwnTags {
+    /// No tag.
+    pub const NONE: Self = Self {
+        count: 0,
+        outer: TagKey::UNTAGGED,
+    };
+}
+
 /// A frame of a network: untagged (its binding's tag and its tunnel's headers are off).
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
@@ -40,8 +57,13 @@ pub struct Frame {
     pub to_group: bool,
     /// The ethertype behind the MACs.
     pub ethertype: u16,
+    /// The tenant's own tags.
+    pub tags: OwnTags,
     /// The destination in the FDB; being fetched.
     pub destination: HashedFdbKey,
-    /// The source in the FDB; being fetched. `None` when the network does not learn.
+    /// Whether the network learns.
+    pub learning: bool,
+    /// The source in the FDB; being fetched. `None` when it does not matter: to
+    /// one station, in a network that does not learn.
     pub source: Option<HashedFdbKey>,
 }

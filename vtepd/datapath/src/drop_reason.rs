@@ -61,6 +61,7 @@ drop_reasons! {
     SplitHorizon = "split-horizon": "from a tunnel to a tunnel",
     Loop = "loop": "from a tunnel with the source MAC of a port on this host",
     NoFloodTarget = "no-flood-target": "broadcast, multicast or unknown, and nobody else is in the network",
+    ForeignVlan = "foreign-vlan": "the frame's own VLAN tag belongs to another network on the untagged port that it should leave by",
     Vacant = "vacant-adjacency": "the way out was taken away while the frame was on it",
     // Sending
     NextHopUnresolved = "next-hop-unresolved": "the MAC of the underlay's next hop is not known yet",

@@ -70,20 +70,43 @@ pub enum Command {
     },
 }
 
-/// The two queues between one worker and the control thread.
+/// The queues between one worker and the control thread.
 pub struct Channel {
-    /// Worker to control thread.
-    pub events: ArrayQueue<Event>,
+    /// Worker to control thread: [`Event::Seen`]. Tenants can fill it.
+    seen: ArrayQueue<Event>,
+    /// Worker to control thread: what was heard on the underlay. Apart, so that a
+    /// tenant's flood of new MACs cannot keep next hops from being heard.
+    underlay: ArrayQueue<Event>,
     /// Control thread to worker.
     pub commands: ArrayQueue<Command>,
 }
 
 impl Channel {
-    /// Room for `events` and `commands` that nobody has fetched yet.
+    /// Room for `events` of each kind and `commands` that nobody has fetched yet.
     pub fn new(events: usize, commands: usize) -> Self {
         Self {
-            events: ArrayQueue::new(events),
+            seen: ArrayQueue::new(events),
+            underlay: ArrayQueue::new(events),
             commands: ArrayQueue::new(commands),
         }
+    }
+
+    /// Puts an event into its queue; `false` when that is full.
+    pub(crate) fn push(&self, event: Event) -> bool {
+        let queue = match event {
+            Event::Seen { .. } => &self.seen,
+            Event::Neighbour { .. } | Event::MembershipQuery { .. } => &self.underlay,
+        };
+        queue.push(event).is_ok()
+    }
+
+    /// The next event, those of the underlay first.
+    pub fn pop(&self) -> Option<Event> {
+        self.underlay.pop().or_else(|| self.seen.pop())
+    }
+
+    /// The most events that can wait.
+    pub fn capacity(&self) -> usize {
+        self.seen.capacity() + self.underlay.capacity()
     }
 }

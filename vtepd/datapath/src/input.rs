@@ -10,11 +10,11 @@
 //! ```
 
 use vtepd_tables::{
-    AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Network, NetworkIndex, View,
+    AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Network, NetworkIndex, TagKey, View,
 };
 use vtepd_wire::{FromBytes, Mac, ethernet};
 
-use crate::context::{Frame, Verdict};
+use crate::context::{Frame, OwnTags, Verdict};
 use crate::drop_reason::DropReason;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
@@ -54,16 +54,16 @@ pub(crate) fn input<P: Packet>(
         return DropReason::Truncated.into();
     };
     let mut tag_len = 0;
-    let mut vlan = 0;
+    let mut tag_key = TagKey::UNTAGGED;
     if ethernet::is_tag(header.ethertype.get()) {
         let Ok((tag, _)) = ethernet::Tag::ref_from_prefix(rest) else {
             return DropReason::Truncated.into();
         };
-        vlan = tag.vid();
+        tag_key = TagKey::new(header.ethertype.get(), tag.vid());
         tag_len = ethernet::Tag::LEN;
     }
-    let mut bound = ingress.interface.bound(vlan);
-    if bound == Bound::Nothing && vlan != 0 {
+    let mut bound = ingress.interface.bound(tag_key);
+    if bound == Bound::Nothing && tag_key != TagKey::UNTAGGED {
         (bound, tag_len) = (tenants_own_tag(tables, ingress.interface), 0);
     }
     match bound {
@@ -101,7 +101,7 @@ pub(crate) fn input<P: Packet>(
 /// to a network that carries such tags.
 #[cold]
 fn tenants_own_tag(tables: &View<'_>, interface: &Interface) -> Bound {
-    match interface.bound(0) {
+    match interface.bound(TagKey::UNTAGGED) {
         bound @ Bound::Network { network, .. }
             if tables
                 .snapshot
@@ -154,9 +154,28 @@ fn classify<P: Packet>(
         from_tunnel,
         to_group,
         ethertype: header.ethertype.get(),
+        tags: if ethernet::is_tag(header.ethertype.get()) {
+            own_tags(packet.data())
+        } else {
+            OwnTags::NONE
+        },
         destination: fetch(header.destination),
-        source: network.learning.then(|| fetch(header.source)),
+        learning: network.learning,
+        source: (network.learning || to_group).then(|| fetch(header.source)),
     })
+}
+
+#[cold]
+fn own_tags(frame: &[u8]) -> OwnTags {
+    let link = vtepd_wire::frame::link(frame);
+    let tpid = ethernet::Header::ref_from_prefix(frame).map(|(header, _)| header.ethertype.get());
+    match (link, tpid) {
+        (Ok(link), Ok(tpid)) => OwnTags {
+            count: link.tag_count,
+            outer: TagKey::new(tpid, link.outer_tag().unwrap_or(0)),
+        },
+        _ => OwnTags::NONE,
+    }
 }
 
 #[inline]

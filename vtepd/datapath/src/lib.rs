@@ -33,6 +33,7 @@
 
 mod advertisement;
 mod bridge;
+mod clock;
 mod context;
 pub mod counters;
 mod drop_reason;
@@ -49,6 +50,7 @@ pub mod underlay;
 mod worker;
 mod worker_state;
 
+pub use clock::Seconds;
 pub use counters::{Stage, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{Channel, Command, Event, SmallFrame};

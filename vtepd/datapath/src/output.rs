@@ -7,10 +7,10 @@
 //!   Reply ───► as it is ───────────────────┘
 //! ```
 
-use arrayvec::ArrayVec;
-use vtepd_tables::{Adjacency, AdjacencyIndex, InterfaceIndex, Port, Tunnel, View};
+use vtepd_tables::{
+    Adjacency, AdjacencyIndex, Bound, Interface, InterfaceIndex, Port, TagKey, Tunnel, View,
+};
 use vtepd_wire::ethernet;
-use vtepd_wire::frame::{self, MAX_TAGS};
 
 use crate::context::{Frame, Verdict};
 use crate::drop_reason::DropReason;
@@ -68,7 +68,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         // By a copied reference: the adjacency outlives the changes to `self`.
         let tables = self.tables;
         match tables.snapshot.adjacency(to) {
-            Adjacency::Port(port) => self.send_to_port(position, packet, to, port),
+            Adjacency::Port(port) => self.send_to_port(position, packet, frame, to, port),
             Adjacency::Tunnel(_) if frame.from_tunnel && to != frame.ingress => {
                 self.drop(position, packet, DropReason::SplitHorizon);
             }
@@ -85,15 +85,21 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         &mut self,
         position: usize,
         mut packet: I::Packet,
+        frame: &Frame,
         to: AdjacencyIndex,
         port: &Port,
     ) {
-        let mtu = self
-            .tables
-            .snapshot
-            .interface(port.interface)
-            .map_or(0, |interface| interface.mtu);
-        if let Err(reason) = fits(&packet, mtu).and_then(|()| push_tag(&mut packet, port)) {
+        // An entry that led here before the port went to another network.
+        if port.network != frame.network {
+            return self.drop(position, packet, DropReason::Vacant);
+        }
+        let Some(interface) = self.tables.snapshot.interface(port.interface) else {
+            return self.drop(position, packet, DropReason::Vacant);
+        };
+        let ready = fits(&packet, frame, interface.mtu)
+            .and_then(|()| keeps_to_its_vlan(frame, port, interface))
+            .and_then(|()| push_tag(&mut packet, port));
+        if let Err(reason) = ready {
             return self.drop(position, packet, reason);
         }
         self.observer.note(position, Decision::Out(to));
@@ -182,7 +188,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
     ) {
         let tables = self.tables;
         match tables.snapshot.adjacency(way) {
-            Adjacency::Port(port) => self.send_to_port(position, packet, way, port),
+            Adjacency::Port(port) => self.send_to_port(position, packet, frame, way, port),
             Adjacency::Tunnel(tunnel) => {
                 self.send_through(position, packet, frame, way, tunnel, flow)
             }
@@ -209,28 +215,24 @@ const MACS: usize = 12;
 
 /// Whether a frame is within the MTU, tags of its own aside.
 #[inline]
-fn fits<P: Packet>(packet: &P, mtu: u16) -> Result<(), DropReason> {
-    let len = packet.frame_len() - ethernet::Header::LEN.min(packet.frame_len());
-    if len <= usize::from(mtu) {
-        Ok(())
-    } else {
-        fits_with_tags(packet, len, mtu)
-    }
-}
-
-#[cold]
-fn fits_with_tags<P: Packet>(packet: &P, len: usize, mtu: u16) -> Result<(), DropReason> {
-    // A replica's first segment holds nothing or the MACs only.
-    let mut head = ArrayVec::<u8, { ethernet::Header::LEN + MAX_TAGS * ethernet::Tag::LEN }>::new();
-    for segment in (0..).map_while(|index| packet.segment(index)) {
-        let part = segment.len().min(head.remaining_capacity());
-        head.extend(segment.iter().take(part).copied());
-    }
-    let tags = frame::link(&head).map_or(0, |link| usize::from(link.tag_count));
-    if len - tags * ethernet::Tag::LEN <= usize::from(mtu) {
+fn fits<P: Packet>(packet: &P, frame: &Frame, mtu: u16) -> Result<(), DropReason> {
+    let headers = ethernet::Header::LEN + usize::from(frame.tags.count) * ethernet::Tag::LEN;
+    if packet.frame_len() <= headers + usize::from(mtu) {
         Ok(())
     } else {
         Err(DropReason::PortMtu)
+    }
+}
+
+/// A tenant's own tag must not, on an untagged port, name a VLAN that belongs to
+/// somebody else there.
+#[inline]
+fn keeps_to_its_vlan(frame: &Frame, port: &Port, interface: &Interface) -> Result<(), DropReason> {
+    let own = frame.tags.outer;
+    if own == TagKey::UNTAGGED || port.tag.is_some() || interface.bound(own) == Bound::Nothing {
+        Ok(())
+    } else {
+        Err(DropReason::ForeignVlan)
     }
 }
 

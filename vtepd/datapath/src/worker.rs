@@ -1,10 +1,12 @@
 //! The worker loop: poll, run to completion, send, report quiescence.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use vtepd_tables::TablesReader;
 
+use crate::clock::Seconds;
 use crate::counters::Stage;
 use crate::drop_reason::DropReason;
 use crate::event::Command;
@@ -32,21 +34,19 @@ pub struct Worker<I: Io> {
     reader: TablesReader,
     state: WorkerState,
     pipeline: Pipeline,
-    clock: Clock,
+    clock: Arc<Seconds>,
     idle: Idle,
 }
 
 impl<I: Io> Worker<I> {
-    /// A worker on the queues of `io`. `start_cycles` is when second 0 began; all
-    /// workers and the control thread must agree upon it.
+    /// A worker on the queues of `io`.
     pub fn new(
         io: I,
         reader: TablesReader,
         state: WorkerState,
         idle: Idle,
-        start_cycles: u64,
+        clock: Arc<Seconds>,
     ) -> Self {
-        let clock = Clock::new(start_cycles, io.cycles_per_second());
         Self {
             io,
             reader,
@@ -83,7 +83,7 @@ impl<I: Io> Worker<I> {
     /// One round over all queues. Whether there was anything to do.
     #[inline]
     pub fn once(&mut self) -> bool {
-        self.state.now = self.clock.seconds(self.io.cycles());
+        self.state.now = self.clock.get() as u16;
         let mut packets = 0;
         let mut burst = Burst::new();
         for queue in 0..self.io.queues() {
@@ -154,57 +154,5 @@ impl<I: Io> Worker<I> {
             }
         }
         true
-    }
-}
-
-/// Seconds since the start out of cycles, without a division per poll.
-struct Clock {
-    next_second_at: u64,
-    cycles_per_second: u64,
-    seconds: u16,
-}
-
-impl Clock {
-    fn new(start_cycles: u64, cycles_per_second: u64) -> Self {
-        let cycles_per_second = cycles_per_second.max(1);
-        Self {
-            next_second_at: start_cycles.wrapping_add(cycles_per_second),
-            cycles_per_second,
-            seconds: 0,
-        }
-    }
-
-    #[inline]
-    fn seconds(&mut self, now: u64) -> u16 {
-        if now >= self.next_second_at {
-            self.catch_up(now);
-        }
-        self.seconds
-    }
-
-    #[cold]
-    fn catch_up(&mut self, now: u64) {
-        let passed = (now - self.next_second_at) / self.cycles_per_second + 1;
-        self.seconds = self.seconds.wrapping_add(passed as u16);
-        self.next_second_at += passed * self.cycles_per_second;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_clock_counts_seconds_however_late_it_is_read() {
-        let mut clock = Clock::new(1000, 100);
-        let read: Vec<u16> = [1000, 1099, 1100, 1101, 1350, 1399, 1400]
-            .map(|now| clock.seconds(now))
-            .to_vec();
-        assert_eq!(read, [0, 0, 1, 1, 3, 3, 4]);
-        assert_eq!(
-            clock.seconds(1000 + 100 * 65_536),
-            0,
-            "stamps are modulo 2^16"
-        );
     }
 }

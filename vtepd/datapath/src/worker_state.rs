@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vtepd_tables::{AdjacencyIndex, HashedFdbKey};
 use vtepd_wire::flow::FlowHasher;
 
 use crate::counters::WorkerCounters;
@@ -40,19 +41,16 @@ impl WorkerState {
     /// Tells the control thread; when its queue is full the event is lost and counted.
     #[inline]
     pub(crate) fn tell(&self, event: Event) {
-        if self.channel.events.push(event).is_err() {
+        if !self.channel.push(event) {
             self.counters.events_lost.add(1);
         }
     }
 
     /// Tells the control thread of a source MAC, at most once a second for each.
     #[inline]
-    pub(crate) fn tell_seen(
-        &mut self,
-        key: vtepd_tables::FdbKey,
-        adjacency: vtepd_tables::AdjacencyIndex,
-    ) {
-        if self.recently_seen.is_news(key, adjacency, self.now) {
+    pub(crate) fn tell_seen(&mut self, source: HashedFdbKey, adjacency: AdjacencyIndex) {
+        if self.recently_seen.is_news(source, adjacency, self.now) {
+            let key = source.key();
             self.tell(Event::Seen { key, adjacency });
         }
     }

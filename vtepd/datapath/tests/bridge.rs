@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use vtepd_datapath::DropReason;
 use vtepd_datapath::observer::Decision;
-use vtepd_tables::{FdbEntry, FdbKey, InterfaceIndex, Origin, Tag};
+use vtepd_tables::{Adjacency, FdbEntry, FdbKey, InterfaceIndex, Origin, Tag};
 use vtepd_wire::{VlanId, craft};
 
 #[test]
@@ -349,4 +349,72 @@ fn an_interface_that_nobody_configured() {
         .send(InterfaceIndex(200), &udp(VM2, VM1, 1))
         .dropped();
     assert_eq!(reason, DropReason::Unbound);
+}
+
+#[test]
+fn a_tenants_own_tag_does_not_lead_into_another_networks_vlan() {
+    let mut host = host()
+        .change(red(), |network| network.vlan_transparent = true)
+        .network(network(2), 2000)
+        .port(network(2), PORT1, 5);
+    let from_tunnel = |vlan| tunnelled(&tagged(vlan, &udp(VM1, VM4, 30)));
+    assert_eq!(
+        host.send(UNDERLAY, &from_tunnel(5)).dropped(),
+        DropReason::ForeignVlan
+    );
+    let free = tagged(6, &udp(VM1, VM4, 30));
+    assert_eq!(
+        host.send(UNDERLAY, &from_tunnel(6)).one(),
+        (PORT1, &free[..])
+    );
+}
+
+#[test]
+fn tags_of_another_tpid_are_other_bindings() {
+    let s_tag = Tag::new(0x88a8, VlanId::new(300).unwrap());
+    let mut host = bare_host(None)
+        .network(red(), RED_VNI)
+        .network(network(2), 2000)
+        .port(red(), PORT1, 0)
+        .port(red(), PORT2, 300)
+        .port_with_tag(network(2), PORT2, 301, Some(s_tag))
+        .vm(VM1, &[], PORT1, 0);
+    let frame = udp(VM1, VM2, 30);
+    let outcome = host.send(PORT2, &tagged_with(0x8100, 300, &frame));
+    assert_eq!(outcome.one(), (PORT1, &frame[..]));
+    let reason = host
+        .send(PORT2, &tagged_with(0x88a8, 300, &frame))
+        .dropped();
+    assert_eq!(reason, DropReason::NoFloodTarget, "the other network's");
+}
+
+#[test]
+fn an_entry_that_leads_to_a_port_of_another_network_is_not_followed() {
+    let mut host = host().network(network(2), 2000);
+    let moved = host.at_port(PORT2, 0);
+    if let Adjacency::Port(port) = host.tables.edit().adjacency_mut(moved) {
+        port.network = network(2);
+    }
+    let reason = host.send(PORT1, &udp(VM2, VM1, 30)).dropped();
+    assert_eq!(reason, DropReason::Vacant);
+}
+
+#[test]
+fn our_own_broadcast_that_comes_back_is_a_loop_though_nothing_is_learned() {
+    let mut host = host();
+    let broadcast = craft::ethernet(BROADCAST, VM1).arp_request("10.0.0.1", "10.0.0.99");
+    assert_eq!(
+        host.send(UNDERLAY, &tunnelled(&broadcast)).dropped(),
+        DropReason::Loop
+    );
+    // By the VLAN segment of the network as well.
+    let segment = host.at_port(PORT3, 100);
+    if let Adjacency::Port(port) = host.tables.edit().adjacency_mut(segment) {
+        port.segment = true;
+    }
+    assert_eq!(
+        host.send(PORT3, &tagged(100, &broadcast)).dropped(),
+        DropReason::Loop
+    );
+    assert!(host.events().is_empty());
 }

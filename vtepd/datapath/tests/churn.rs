@@ -167,7 +167,7 @@ fn round() {
     let channel = Arc::new(Channel::new(64, 64));
     let state = WorkerState::new(FlowHasher::new(1, 2), Arc::clone(&counters), channel);
     let reader = host.tables.tables().reader().unwrap();
-    let worker = Worker::new(stream, reader, state, Idle::Poll, 0);
+    let worker = Worker::new(stream, reader, state, Idle::Poll, Arc::default());
     let stop = AtomicBool::new(false);
     let first_buckets = host.tables.fdb.buckets();
     let stream = std::thread::scope(|scope| {

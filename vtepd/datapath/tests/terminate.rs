@@ -470,3 +470,13 @@ fn rfc7348_inner_tags_pass_where_configured() {
     let twice = tagged_with(0x88a8, 6, &once);
     delivered(&mut host, &tunnelled(&twice), &twice);
 }
+
+#[test]
+fn rfc1122_a_packet_for_one_sent_to_all_is_dropped() {
+    let mut frame = tunnelled(&udp(VM1, VM4, 30));
+    frame[..6].fill(0xff);
+    assert_eq!(
+        host().send(UNDERLAY, &frame).dropped(),
+        DropReason::OuterDestination
+    );
+}

@@ -41,6 +41,8 @@ pub struct Port {
     pub network: NetworkIndex,
     /// The tag that frames get.
     pub tag: Option<Tag>,
+    /// Whether it leads to other hosts: the VLAN segment of the network.
+    pub segment: bool,
 }
 
 /// An 802.1Q or 802.1ad tag as it stands in the frame: TPID and VLAN id, with

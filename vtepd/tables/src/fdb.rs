@@ -95,6 +95,12 @@ impl HashedFdbKey {
     pub fn key(self) -> FdbKey {
         self.key
     }
+
+    /// Its hash.
+    #[inline(always)]
+    pub fn hash(self) -> u64 {
+        self.hash
+    }
 }
 
 pub(crate) type Shared = table::Shared<Narrow>;

@@ -43,7 +43,7 @@ pub use fdb::{FdbEntry, FdbHit, FdbKey, FdbRow, FdbView, FdbWriter, HashedFdbKey
 pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex};
 pub use neighbour::{Neighbour, NeighbourView, NeighbourWriter};
 pub use remote_vteps::{RemoteVtepView, RemoteVtepWriter};
-pub use snapshot::{Bound, Interface, LocalAddresses, Network, Snapshot, Underlay};
+pub use snapshot::{Bound, Interface, LocalAddresses, Network, Snapshot, TagKey, Underlay};
 pub use table::{MAX_LOAD_PERCENT, TableFull, Usage};
 pub use vni::VniMap;
 
@@ -219,10 +219,13 @@ impl TablesWriter {
     }
 
     /// Waits until every worker works with all that was published and entered
-    /// before this call, and frees what they have left behind.
-    pub fn synchronize(&mut self) {
-        self.tables.domain.synchronize();
+    /// before this call, and frees what they have left behind. `false` when a
+    /// worker is stuck ([`rcu::PATIENCE`]): what it may look at stays.
+    #[must_use = "indices may be used again only when no worker can mean their former owners"]
+    pub fn synchronize(&mut self) -> bool {
+        let done = self.tables.domain.synchronize();
         self.collect();
+        done
     }
 
     /// Frees what workers have left behind; does not wait. To be called now and

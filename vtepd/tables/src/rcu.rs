@@ -21,14 +21,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence, pause};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, Patience, fence};
 
 /// Readers that may be registered at a time.
 pub const MAX_READERS: usize = if cfg!(loom) { 2 } else { 128 };
+
+/// How long the writer waits for its readers. A burst takes microseconds, and a
+/// worker that shares its core gets it back within some tens of milliseconds.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// No reader owns the slot.
 const FREE: u64 = 0;
@@ -102,13 +107,17 @@ impl Domain {
 
     /// Starts a new epoch and waits until every reader has moved on to it:
     /// afterwards each of them works with what was published before the call.
-    pub fn synchronize(&self) {
+    /// `false` when one has not within [`PATIENCE`]: it is stuck, and what it may
+    /// still look at must stay.
+    pub fn synchronize(&self) -> bool {
         let epoch = self.advance();
-        let mut round = 0;
+        let mut patience = Patience::new(PATIENCE);
         while self.passed() < epoch {
-            pause(round);
-            round = round.saturating_add(1);
+            if !patience.pause() {
+                return false;
+            }
         }
+        true
     }
 }
 

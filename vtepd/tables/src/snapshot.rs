@@ -4,7 +4,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use vtepd_wire::{Mac, Vni};
+use vtepd_wire::{Mac, VlanId, Vni, ethernet};
 
 use crate::adjacency::{Adjacency, Tag};
 use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex};
@@ -66,8 +66,35 @@ fn at<T: Default + Clone>(list: &mut Vec<T>, index: usize) -> &mut T {
     &mut list[index]
 }
 
-/// VLAN ids and, as 0, no tag.
-const TAGS: usize = 4096;
+/// What frames on an interface are told apart by: TPID and VLAN id, or no tag.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TagKey(u16);
+
+/// Two TPIDs with all VLAN ids each; id 0 of the first stands for no tag.
+const TAGS: usize = 2 * 4096;
+
+impl TagKey {
+    /// No tag.
+    pub const UNTAGGED: Self = Self(0);
+
+    /// A tag as it stands in a frame. A priority tag (VLAN id 0) is none
+    /// (IEEE 802.1Q, 9.6).
+    #[inline(always)]
+    pub fn new(tpid: u16, vlan: u16) -> Self {
+        let vlan = vlan & VlanId::MASK;
+        let service = u16::from(tpid == ethernet::ETHERTYPE_QINQ && vlan != 0);
+        Self(service << 12 | vlan)
+    }
+}
+
+impl From<Option<Tag>> for TagKey {
+    fn from(tag: Option<Tag>) -> Self {
+        tag.map_or(Self::UNTAGGED, |tag| {
+            let [a, b, c, d] = *tag.bytes();
+            Self::new(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+        })
+    }
+}
 
 /// An interface as the packet path sees it.
 #[derive(Clone, Default)]
@@ -99,23 +126,22 @@ pub enum Bound {
 }
 
 impl Interface {
-    /// What frames with VLAN id `vlan` are; 0 stands for untagged and
-    /// priority-tagged frames (IEEE 802.1Q, 9.6).
+    /// What frames with a tag are.
     #[inline(always)]
-    pub fn bound(&self, vlan: u16) -> Bound {
+    pub fn bound(&self, tag: TagKey) -> Bound {
         self.bindings
             .as_ref()
-            .and_then(|bindings| bindings.get(usize::from(vlan)))
+            .and_then(|bindings| bindings.get(usize::from(tag.0)))
             .copied()
             .unwrap_or_default()
     }
 
-    /// Says what frames with VLAN id `vlan` (0: none) are.
-    pub fn bind(&mut self, vlan: u16, bound: Bound) {
+    /// Says what frames with a tag are.
+    pub fn bind(&mut self, tag: TagKey, bound: Bound) {
         let bindings = self
             .bindings
             .get_or_insert_with(|| Arc::new([Bound::Nothing; TAGS]));
-        if let Some(place) = Arc::make_mut(bindings).get_mut(usize::from(vlan)) {
+        if let Some(place) = Arc::make_mut(bindings).get_mut(usize::from(tag.0)) {
             *place = bound;
         }
     }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vtepd_tables::{
     Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, InterfaceIndex, Limits, NetworkIndex,
-    Origin, Port, Tables, TablesWriter,
+    Origin, Port, Tables, TablesWriter, Tag, TagKey,
 };
-use vtepd_wire::{Mac, Vni};
+use vtepd_wire::{Mac, VlanId, Vni, ethernet};
 
 fn tables() -> TablesWriter {
     Tables::new(Limits {
@@ -69,6 +69,7 @@ fn what_was_never_set_is_vacant() {
         interface: InterfaceIndex(3),
         network: network(1),
         tag: None,
+        segment: false,
     });
     writer.publish();
     let snapshot = reader.view().snapshot;
@@ -84,27 +85,38 @@ fn what_was_never_set_is_vacant() {
 }
 
 #[test]
-fn bindings_are_by_vlan_and_untagged() {
+fn bindings_are_by_tpid_and_vlan() {
     let mut writer = tables();
     let interface = writer.edit().interface_mut(InterfaceIndex(0));
-    assert_eq!(interface.bound(0), Bound::Nothing);
+    let customer = |vlan| TagKey::new(ethernet::ETHERTYPE_VLAN, vlan);
+    let service = |vlan| TagKey::new(ethernet::ETHERTYPE_QINQ, vlan);
+    assert_eq!(interface.bound(TagKey::UNTAGGED), Bound::Nothing);
     let to = |index| Bound::Network {
         network: network(index),
         adjacency: adjacency(index),
     };
-    interface.bind(0, Bound::Underlay);
-    interface.bind(1, to(1));
-    interface.bind(4095, to(2));
+    interface.bind(TagKey::UNTAGGED, Bound::Underlay);
+    interface.bind(customer(1), to(1));
+    interface.bind(service(1), to(2));
+    interface.bind(customer(4095), to(3));
     let copy = interface.clone();
-    interface.bind(1, Bound::Nothing);
-    // Not a VLAN id: nothing happens.
-    interface.bind(4096, to(3));
+    interface.bind(customer(1), Bound::Nothing);
+    assert_eq!(interface.bound(customer(1)), Bound::Nothing);
+    assert_eq!(interface.bound(service(1)), to(2));
+    assert_eq!(interface.bound(customer(4095)), to(3));
+    assert_eq!(interface.bound(service(4095)), Bound::Nothing);
     assert_eq!(
-        [0, 1, 2, 4095].map(|vlan| interface.bound(vlan)),
-        [Bound::Underlay, Bound::Nothing, Bound::Nothing, to(2)]
+        copy.bound(customer(1)),
+        to(1),
+        "a published copy stays as it is"
     );
-    assert_eq!(copy.bound(1), to(1), "a published copy stays as it is");
-    assert_eq!(interface.bound(4096), Bound::Nothing);
+    // Priority and drop eligibility are not part of it, and a priority tag is none.
+    assert_eq!(copy.bound(customer(0xf001)), to(1));
+    for priority in [customer(0xe000), service(0xe000)] {
+        assert_eq!(copy.bound(priority), Bound::Underlay);
+    }
+    let tag = Tag::new(ethernet::ETHERTYPE_QINQ, VlanId::new(1).unwrap());
+    assert_eq!(TagKey::from(Some(tag)), service(1));
 }
 
 #[test]
@@ -167,10 +179,10 @@ fn after_synchronize_every_worker_works_with_all_that_was_done() {
                 .insert(FdbKey::new(network(1), mac(round)), entry, 0)
                 .unwrap();
             writer.set_vni(Vni::new(round as u32).unwrap(), Some(network(1)));
-            writer.synchronize();
+            assert!(writer.synchronize());
             done.store(round, Ordering::Release);
         }
-        writer.synchronize();
+        assert!(writer.synchronize());
         stop.store(true, Ordering::Relaxed);
     });
     assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) >= 199));
@@ -217,22 +229,23 @@ fn in_the_documented_order_no_reference_dangles() {
                 interface: InterfaceIndex(number as u8),
                 network: network(1),
                 tag: None,
+                segment: false,
             });
             writer.publish();
             // The burst in progress has the former owner of the index.
-            writer.synchronize();
+            assert!(writer.synchronize());
             let key = FdbKey::new(network(1), mac(number));
             let entry = FdbEntry {
                 adjacency: way,
                 origin: Origin::Static,
             };
             writer.fdb.insert(key, entry, 0).unwrap();
-            writer.synchronize();
+            assert!(writer.synchronize());
             writer.fdb.remove(key);
-            writer.synchronize();
+            assert!(writer.synchronize());
             *writer.edit().adjacency_mut(way) = Adjacency::Vacant;
             writer.publish();
-            writer.synchronize();
+            assert!(writer.synchronize());
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -246,7 +259,7 @@ fn a_worker_that_sleeps_or_leaves_holds_nobody_up() {
     drop(writer.tables().reader().unwrap());
     writer.edit().interface_mut(InterfaceIndex(0)).mtu = 9000;
     writer.publish();
-    writer.synchronize();
+    assert!(writer.synchronize());
     sleeping.online();
     assert_eq!(
         sleeping

@@ -4,10 +4,10 @@
 //! in the order that no packet meets a reference to something missing:
 //!
 //! ```text
-//!  make    interfaces, bindings, tunnels, networks, flood lists ─► publish
-//!          VNIs, VTEPs, MACs, neighbours that refer to them
-//!  unmake  MACs, neighbours, VNIs, VTEPs ─► every worker has moved on
-//!          adjacencies and networks that nothing refers to ─► publish, moved on
+//!  interfaces, bindings, tunnels, networks, flood lists ─► publish
+//!  out: stations that are gone    in: VNIs, VTEPs, stations    out: VNIs, VTEPs
+//!  ─► every worker has moved on
+//!  adjacencies and networks that nothing refers to ─► publish, moved on
 //! ```
 
 use std::collections::{BTreeSet, HashSet};
@@ -17,20 +17,19 @@ use std::num::NonZeroU16;
 use mgmt_api::change::Changes;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{
-    Attachment, Flood, Host, Interface as ApiInterface, Location, Network as ApiNetwork,
-    Port as ApiPort, Segment, StaticFdb,
+    Attachment, Flood, Host, Interface as ApiInterface, Network as ApiNetwork, Segment,
 };
 use mgmt_api::state::{Handle, View};
 use vtepd_datapath::learn::NetworkLearning;
 use vtepd_datapath::underlay::membership::Member;
 use vtepd_tables::{
-    Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, InterfaceIndex, Neighbour, Network,
-    NetworkIndex, Origin, Port, TableFull,
+    Adjacency, AdjacencyIndex, Bound, InterfaceIndex, Network, NetworkIndex, Port, TagKey,
 };
-use vtepd_wire::{Mac, Vni, vxlan};
+use vtepd_wire::{Vni, vxlan};
 
 use super::Control;
 use super::places::Place;
+use super::stations::entered;
 use super::underlay::wire_tag;
 
 /// What the control side keeps of each network besides its table entry.
@@ -72,101 +71,6 @@ pub fn network_index(network: Handle<ApiNetwork>) -> Option<NetworkIndex> {
     NetworkIndex::new(u16::try_from(network.index() + 1).ok()?)
 }
 
-/// Who has a MAC, and where: what ports and static entries have in common.
-struct Station<'a> {
-    network: Handle<ApiNetwork>,
-    mac: Mac,
-    location: Location,
-    port: Option<&'a ApiPort>,
-}
-
-impl<'a> From<&'a ApiPort> for Station<'a> {
-    fn from(port: &'a ApiPort) -> Self {
-        Self {
-            network: port.network,
-            mac: Mac(port.mac.0),
-            location: port.location,
-            port: Some(port),
-        }
-    }
-}
-
-impl From<&StaticFdb> for Station<'_> {
-    fn from(entry: &StaticFdb) -> Self {
-        Self {
-            network: entry.network,
-            mac: Mac(entry.mac.0),
-            location: entry.location,
-            port: None,
-        }
-    }
-}
-
-impl Station<'_> {
-    fn key(&self) -> Option<FdbKey> {
-        Some(FdbKey::new(network_index(self.network)?, self.mac))
-    }
-
-    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.port.into_iter().flat_map(|port| port.addresses.iter())
-    }
-
-    /// What leads to it.
-    fn place(&self, view: View<'_>) -> Option<Place> {
-        Some(match self.location {
-            Location::Local(attachment) => Place::Attachment(attachment),
-            Location::Remote(host) => match view.get(self.network)?.segment.attachment() {
-                Some(segment) => Place::Attachment(segment),
-                None => Place::Host(host),
-            },
-        })
-    }
-}
-
-/// Stations before and after, of ports and static entries alike.
-fn stations<'a>(
-    changes: Changes<'a>,
-) -> impl Iterator<Item = (Option<Station<'a>>, Option<Station<'a>>)> {
-    let ports = changes
-        .ports()
-        .map(|change| (change.old.map(Station::from), change.new.map(Station::from)));
-    let entries = changes
-        .fdb()
-        .map(|change| (change.old.map(Station::from), change.new.map(Station::from)));
-    ports.chain(entries)
-}
-
-/// Stations that stay as they are, of networks whose segment changes: what leads
-/// to those on other hosts changes with it.
-fn stations_of_changed_segments<'a>(changes: Changes<'a>) -> Vec<Station<'a>> {
-    let segments = changes
-        .networks()
-        .filter(|change| match (change.old, change.new) {
-            (Some(old), Some(new)) => old.segment.attachment() != new.segment.attachment(),
-            _ => false,
-        });
-    let networks: HashSet<Handle<ApiNetwork>> = segments.map(|change| change.handle).collect();
-    if networks.is_empty() {
-        return Vec::new();
-    }
-    let ports = changes
-        .after
-        .iter::<ApiPort>()
-        .map(|(_, port)| Station::from(port));
-    let entries = changes
-        .after
-        .iter::<StaticFdb>()
-        .map(|(_, entry)| Station::from(entry));
-    ports
-        .chain(entries)
-        .filter(|station| networks.contains(&station.network))
-        .collect()
-}
-
-fn refuse(full: TableFull) -> Refusal {
-    Refusal::new(Code::TableFull, full.to_string())
-}
-
 impl Control {
     /// Makes a transaction true; afterwards every worker forwards by it.
     pub fn apply(&mut self, changes: &Changes<'_>) -> Result<(), Refusal> {
@@ -174,9 +78,14 @@ impl Control {
         self.check_room(changes)?;
         let gone = self.make_infrastructure(changes);
         self.tables.publish();
+        self.remove_stations(changes);
         self.enter_references(changes);
+        self.enter_stations(changes);
         self.remove_references(changes);
-        self.tables.synchronize();
+        if !self.tables.synchronize() {
+            // It forwards nothing; health says which one it is.
+            tracing::error!("a worker is stuck: the others forward by the new state");
+        }
         self.clear_up(changes, &gone);
         Ok(())
     }
@@ -191,26 +100,7 @@ impl Control {
             }
         }
         self.places.check_room(self.new_places(changes))?;
-        let (mut macs, mut ipv4, mut ipv6) = (0, 0, 0);
-        for station in stations(changes).filter_map(|(_, new)| new) {
-            macs += usize::from(
-                station
-                    .key()
-                    .is_some_and(|key| self.tables.fdb.get(key).is_none()),
-            );
-            for address in station.addresses() {
-                let known = network_index(station.network)
-                    .is_some_and(|network| self.tables.neighbours.get(network, address).is_some());
-                let count = if address.is_ipv4() {
-                    &mut ipv4
-                } else {
-                    &mut ipv6
-                };
-                *count += usize::from(!known);
-            }
-        }
-        self.tables.fdb.reserve(macs).map_err(refuse)?;
-        self.tables.neighbours.reserve(ipv4, ipv6).map_err(refuse)
+        self.check_room_for_stations(changes)
     }
 
     fn new_places(&self, changes: Changes<'_>) -> usize {
@@ -290,8 +180,7 @@ impl Control {
 
     /// Interfaces, and which tag of them is the underlay's.
     fn set_interfaces(&mut self, changes: Changes<'_>) {
-        let untagged_or =
-            |tag: Option<mgmt_api::resources::Tag>| tag.map_or(0, |tag| tag.vid.get());
+        let key = |tag: Option<mgmt_api::resources::Tag>| TagKey::from(tag.and_then(wire_tag));
         let snapshot = self.tables.edit();
         for old in changes
             .interfaces()
@@ -299,7 +188,7 @@ impl Control {
             .filter(|old| old.is_underlay())
         {
             let interface = snapshot.interface_mut(InterfaceIndex(old.device.0 as u8));
-            interface.bind(untagged_or(old.tag), Bound::Nothing);
+            interface.bind(key(old.tag), Bound::Nothing);
         }
         for new in changes.interfaces().filter_map(|change| change.new) {
             let index = InterfaceIndex(new.device.0 as u8);
@@ -307,7 +196,7 @@ impl Control {
             interface.mac = self.underlay.mac(index);
             interface.mtu = changes.after.interface_mtu(new);
             if new.is_underlay() {
-                interface.bind(untagged_or(new.tag), Bound::Underlay);
+                interface.bind(key(new.tag), Bound::Underlay);
             }
         }
         for (index, underlay) in self.underlay.interfaces() {
@@ -327,7 +216,7 @@ impl Control {
         for change in changes.bindings() {
             affected.extend(change.old.into_iter().chain(change.new));
             let place = Place::Attachment(change.attachment);
-            let vlan = change.attachment.tag.map_or(0, |tag| tag.vid.get());
+            let tag = change.attachment.tag.and_then(wire_tag);
             let Some(index) = interface_index(changes, change.attachment) else {
                 continue;
             };
@@ -339,23 +228,27 @@ impl Control {
                 self.tables
                     .edit()
                     .interface_mut(index)
-                    .bind(vlan, Bound::Nothing);
+                    .bind(tag.into(), Bound::Nothing);
                 gone.push(place);
                 continue;
             };
             let Some(adjacency) = self.places.take(place) else {
                 continue;
             };
-            let tag = change.attachment.tag.and_then(wire_tag);
+            let segment = changes
+                .after
+                .get(new)
+                .is_some_and(|network| network.segment.attachment() == Some(change.attachment));
             let snapshot = self.tables.edit();
             *snapshot.adjacency_mut(adjacency) = Adjacency::Port(Port {
                 interface: index,
                 network,
                 tag,
+                segment,
             });
             snapshot
                 .interface_mut(index)
-                .bind(vlan, Bound::Network { network, adjacency });
+                .bind(tag.into(), Bound::Network { network, adjacency });
             self.networks.at(new).ports.insert(adjacency);
         }
     }
@@ -454,7 +347,7 @@ impl Control {
         self.transmit(frames);
     }
 
-    /// VNIs, VTEPs, MACs and neighbours.
+    /// VNIs and VTEPs.
     fn enter_references(&mut self, changes: Changes<'_>) {
         for change in changes.networks() {
             if let (Some(vni), Some(index)) =
@@ -469,64 +362,11 @@ impl Control {
                 entered(self.tables.remote_vteps.insert(vtep, at));
             }
         }
-        let now = self.now() as u16;
-        let moved = stations_of_changed_segments(changes);
-        for station in stations(changes).filter_map(|(_, new)| new).chain(moved) {
-            let place = station.place(changes.after);
-            let (Some(key), Some(adjacency)) = (
-                station.key(),
-                place.and_then(|place| self.places.get(place)),
-            ) else {
-                continue;
-            };
-            let entry = FdbEntry {
-                adjacency,
-                origin: Origin::Static,
-            };
-            let previous = entered(self.tables.fdb.insert(key, entry, now)).flatten();
-            if previous.is_some_and(|previous| previous.origin == Origin::Learned) {
-                self.learner.replaced(key);
-            }
-            if let Some(network) = network_index(station.network) {
-                for address in station.addresses() {
-                    let neighbour = Neighbour {
-                        mac: station.mac,
-                        adjacency,
-                    };
-                    entered(self.tables.neighbours.insert(network, address, neighbour));
-                }
-            }
-        }
     }
 
-    /// Takes out what is gone, unless somebody else of the same transaction has
-    /// taken its place.
+    /// VNIs and VTEPs that are gone, unless somebody else of the same transaction
+    /// has taken them over.
     fn remove_references(&mut self, changes: Changes<'_>) {
-        if stations(changes).any(|(old, _)| old.is_some()) {
-            let mut keys = HashSet::new();
-            let mut addresses = HashSet::new();
-            for station in stations(changes).filter_map(|(_, new)| new) {
-                keys.extend(station.key());
-                addresses.extend(
-                    station
-                        .addresses()
-                        .map(|address| (station.network, address)),
-                );
-            }
-            for station in stations(changes).filter_map(|(old, _)| old) {
-                if let Some(key) = station.key().filter(|key| !keys.contains(key)) {
-                    self.tables.fdb.remove(key);
-                }
-                let Some(network) = network_index(station.network) else {
-                    continue;
-                };
-                for address in station.addresses() {
-                    if !addresses.contains(&(station.network, address)) {
-                        self.tables.neighbours.remove(network, address);
-                    }
-                }
-            }
-        }
         let new_vteps: HashSet<IpAddr> = changes
             .hosts()
             .filter_map(|change| change.new.and_then(Host::remote_vtep))
@@ -565,19 +405,8 @@ impl Control {
             .iter()
             .filter_map(|place| self.places.give_up(*place))
             .collect();
-        // A binding that went from one network to another keeps its index.
-        let moved: HashSet<(NetworkIndex, AdjacencyIndex)> = changes
-            .bindings()
-            .filter_map(|change| {
-                let at = self.places.get(Place::Attachment(change.attachment))?;
-                Some((network_index(change.old?)?, at))
-            })
-            .collect();
-        let unlearning = changes.networks().any(|change| {
-            change.old.is_some_and(|old| old.learning)
-                && change.new.is_some_and(|new| !new.learning)
-        });
-        if networks.is_empty() && adjacencies.is_empty() && moved.is_empty() && !unlearning {
+        let unlearned = self.unlearned(changes);
+        if networks.is_empty() && adjacencies.is_empty() && unlearned.is_empty() {
             return;
         }
         for network in &networks {
@@ -588,34 +417,45 @@ impl Control {
             *self.tables.edit().adjacency_mut(*adjacency) = Adjacency::Vacant;
         }
         self.drain_events();
-        let staged_networks: Vec<bool> = (0..=NetworkIndex::MAX)
-            .map(|index| {
-                let network =
-                    NetworkIndex::new(index).and_then(|index| self.tables.staged().network(index));
-                network.is_some_and(|network| network.learning)
-            })
-            .collect();
         self.learner.forget(&mut self.tables, |row| {
-            let adjacency = row.entry.adjacency;
-            let network = row.key.network();
+            let (network, adjacency) = (row.key.network(), row.entry.adjacency);
             adjacencies.contains(&adjacency)
                 || network.is_none_or(|network| {
-                    moved.contains(&(network, adjacency)) || !staged_networks[network.as_usize()]
+                    networks.contains(&network)
+                        || unlearned.contains(&(network, None))
+                        || unlearned.contains(&(network, Some(adjacency)))
                 })
         });
         self.tables.publish();
-        self.tables.synchronize();
-        self.places.release();
+        // A stuck worker may still mean the former owners: their indices rest on.
+        if self.tables.synchronize() {
+            self.places.release();
+        }
     }
-}
 
-/// There was room, as `check_room` saw under the same lock; a table that refuses
-/// all the same has met dozens of keys with one hash, which its keys make a
-/// matter of lifetimes.
-fn entered<T>(result: Result<T, TableFull>) -> Option<T> {
-    result
-        .inspect_err(|full| tracing::error!(%full, "an entry could not be made"))
-        .ok()
+    /// What of the learned MACs is no longer true: of which networks, and there of
+    /// which place (`None`: all).
+    fn unlearned(&self, changes: Changes<'_>) -> HashSet<(NetworkIndex, Option<AdjacencyIndex>)> {
+        // A binding that went from one network to another keeps its index.
+        let moved = changes.bindings().filter_map(|change| {
+            let at = self.places.get(Place::Attachment(change.attachment))?;
+            Some((network_index(change.old?)?, Some(at)))
+        });
+        let left = changes.members().filter(|change| !change.joins);
+        let left = left.filter_map(|change| {
+            let at = self.places.get(Place::Host(change.host))?;
+            Some((network_index(change.network)?, Some(at)))
+        });
+        let networks = changes.networks().filter(|change| {
+            let pair = change.old.zip(change.new);
+            pair.is_some_and(|(old, new)| {
+                old.learning && !new.learning
+                    || old.segment.attachment() != new.segment.attachment()
+            })
+        });
+        let networks = networks.filter_map(|change| Some((network_index(change.handle)?, None)));
+        moved.chain(left).chain(networks).collect()
+    }
 }
 
 fn vni_of(network: &ApiNetwork) -> Option<Vni> {

@@ -10,6 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | `apply` | a transaction of desired state becomes table entries |
+//! | `stations` | MACs and addresses out of ports and static entries |
 //! | `places` | adjacency indices: who has which |
 //! | `underlay` | routes to remote VTEPs, their tunnels, groups |
 //! | `tick` | the control thread: events, ageing, questions |
@@ -17,6 +18,7 @@
 
 mod apply;
 mod places;
+mod stations;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,7 @@ use parking_lot::Mutex;
 use vtepd_datapath::learn::Learner;
 use vtepd_datapath::underlay::membership::Membership;
 use vtepd_datapath::underlay::resolver::Resolver;
-use vtepd_datapath::{Command, SmallFrame};
+use vtepd_datapath::{Command, Seconds, SmallFrame};
 use vtepd_tables::{InterfaceIndex, TablesWriter};
 use vtepd_wire::Mac;
 
@@ -47,7 +49,7 @@ use crate::device::Device;
 use crate::workers::WorkerHandle;
 use apply::Networks;
 use places::Places;
-use status::BusyMeter;
+use status::{BusyMeter, FdbPage};
 use underlay::Underlay;
 
 pub use tick::run as run_thread;
@@ -61,6 +63,7 @@ pub struct Parts {
     pub workers: Arc<[WorkerHandle]>,
     pub tunnels: TunnelSettings,
     pub start: Instant,
+    pub clock: Arc<Seconds>,
 }
 
 /// What all tunnels have in common.
@@ -90,6 +93,7 @@ struct Control {
     underlay: Underlay,
     workers: Arc<[WorkerHandle]>,
     start: Instant,
+    clock: Arc<Seconds>,
 }
 
 impl Plane {
@@ -106,6 +110,7 @@ impl Plane {
             underlay: Underlay::new(macs, parts.tunnels),
             workers: Arc::clone(&parts.workers),
             start: parts.start,
+            clock: parts.clock,
         };
         Arc::new(Self {
             facts: parts.facts,
@@ -123,9 +128,9 @@ impl Control {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Seconds since the start; the workers count the same by their cycles.
+    /// Seconds since the start, as the workers see them.
     fn now(&self) -> u32 {
-        self.start.elapsed().as_secs() as u32
+        self.clock.get()
     }
 
     /// Has a worker send frames. Which one does not matter: each can send out of
@@ -157,7 +162,7 @@ impl ControlPlane for Plane {
     }
 
     fn health(&self) -> Result<(), String> {
-        status::health(&self.workers)
+        status::health(&self.workers, &self.busy)
     }
 
     fn interfaces(&self) -> Vec<InterfaceStatus> {
@@ -178,7 +183,10 @@ impl ControlPlane for Plane {
     }
 
     fn fdb(&self, network: Handle<Network>, after: Option<ApiMac>, limit: usize) -> Vec<FdbEntry> {
-        self.control.lock().list_fdb(network, after, limit)
+        let mut page = FdbPage::new(network, after, limit);
+        // A slice at a time, so that a large table keeps nobody waiting.
+        while !page.read_more(&self.control.lock()) {}
+        page.entries(&self.control.lock())
     }
 
     fn forget_learned(&self, which: Forget) -> u64 {

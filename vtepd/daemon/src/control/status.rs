@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mgmt_api::control::{
     DropCount, FdbEntry, FdbLocation, Forget, InterfaceStatus, NeighbourState, StageCycles,
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use vtepd_datapath::learn::learner::age_of;
 use vtepd_datapath::underlay::resolver::HopState;
 use vtepd_datapath::{DropReason, Stage};
-use vtepd_tables::{FdbRow, InterfaceIndex, Origin, TablesWriter, Usage};
+use vtepd_tables::{FdbRow, InterfaceIndex, NetworkIndex, Origin, TablesWriter, Usage};
 
 use super::Control;
 use super::apply::network_index;
@@ -87,16 +87,36 @@ impl BusyMeter {
     }
 }
 
-/// Whether all workers run.
-pub fn health(workers: &[WorkerHandle]) -> Result<(), String> {
-    let dead = workers
-        .iter()
-        .find(|worker| !worker.running.load(Ordering::Acquire));
-    match dead {
-        Some(worker) => Err(format!("the worker on core {} does not run", worker.core)),
-        None => Ok(()),
+/// Whether all workers and the control thread run.
+pub fn health(workers: &[WorkerHandle], meter: &BusyMeter) -> Result<(), String> {
+    let dead = |worker: &&WorkerHandle| !worker.running.load(Ordering::Acquire);
+    if let Some(worker) = workers.iter().find(dead) {
+        return Err(format!("the worker on core {} does not run", worker.core));
     }
+    let meter = meter.state.lock();
+    if let Some((_, worker)) = meter
+        .stalled
+        .iter()
+        .zip(workers)
+        .find(|(stalled, _)| **stalled)
+    {
+        return Err(format!(
+            "the worker on core {} is stuck: it has not polled for a second",
+            worker.core
+        ));
+    }
+    let silent = meter.since.elapsed();
+    if silent > CONTROL_PATIENCE {
+        return Err(format!(
+            "the control thread has not run for {} seconds: nothing is learned and no next hop is asked for",
+            silent.as_secs()
+        ));
+    }
+    Ok(())
 }
+
+/// The control thread takes a sample each second; a large transaction keeps it.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Interfaces: what the device says and what the workers counted.
 pub fn interfaces(
@@ -200,53 +220,83 @@ pub fn tables(tables: &TablesWriter) -> Vec<TableStatus> {
     .collect()
 }
 
-impl Control {
-    /// Entries of a network in the order of their MACs, from after one on.
-    pub(super) fn list_fdb(
-        &self,
-        network: Handle<Network>,
-        after: Option<Mac>,
-        limit: usize,
-    ) -> Vec<FdbEntry> {
-        let Some(network) = network_index(network) else {
-            return Vec::new();
-        };
-        // The table is in the order of its hashes: keep the smallest of what is asked for.
-        let mut page: BTreeMap<Mac, FdbRow> = BTreeMap::new();
-        self.tables.fdb.scan(0, self.tables.fdb.buckets(), |row| {
+/// Buckets of the FDB that are read under one lock: some hundred microseconds.
+const SLICE: usize = 16_384;
+
+/// A page of a network's FDB being put together. The table is in the order of its
+/// hashes: of all of it the smallest MACs asked for are kept.
+pub struct FdbPage {
+    network: Option<NetworkIndex>,
+    after: Option<Mac>,
+    limit: usize,
+    rows: BTreeMap<Mac, FdbRow>,
+    next: usize,
+    /// Buckets of the table when reading began: it grows by moving to a larger one.
+    buckets: usize,
+}
+
+impl FdbPage {
+    pub fn new(network: Handle<Network>, after: Option<Mac>, limit: usize) -> Self {
+        Self {
+            network: network_index(network),
+            after,
+            limit,
+            rows: BTreeMap::new(),
+            next: 0,
+            buckets: 0,
+        }
+    }
+
+    /// Reads a slice of the table; whether it was the last one.
+    pub(super) fn read_more(&mut self, control: &Control) -> bool {
+        let fdb = &control.tables.fdb;
+        if fdb.buckets() != self.buckets {
+            self.buckets = fdb.buckets();
+            self.next = 0;
+            self.rows.clear();
+        }
+        fdb.scan(self.next, SLICE, |row| {
             let mac = Mac(row.key.mac().0);
-            if row.key.network() == Some(network) && after.is_none_or(|after| mac > after) {
-                page.insert(mac, row);
-                if page.len() > limit {
-                    page.pop_last();
+            let wanted =
+                row.key.network() == self.network && self.after.is_none_or(|after| mac > after);
+            if wanted && self.network.is_some() {
+                self.rows.insert(mac, row);
+                if self.rows.len() > self.limit {
+                    self.rows.pop_last();
                 }
             }
         });
-        let now = self.now();
+        self.next += SLICE;
+        self.next >= self.buckets
+    }
+
+    /// The entries in the order of their MACs.
+    pub(super) fn entries(self, control: &Control) -> Vec<FdbEntry> {
+        let now = control.now();
         let entry = |(mac, row): (Mac, FdbRow)| {
-            let location = match self.places.owner(row.entry.adjacency)? {
+            let location = match control.places.owner(row.entry.adjacency)? {
                 Place::Attachment(attachment) => FdbLocation::Local(attachment),
                 Place::Host(host) => FdbLocation::Remote(host),
                 Place::Group(_) => return None,
             };
-            let learned_age =
-                (row.entry.origin == Origin::Learned).then(|| u32::from(age_of(&row, now)));
+            let learned = row.entry.origin == Origin::Learned;
             Some(FdbEntry {
                 mac,
                 location,
-                learned_age,
+                learned_age: learned.then(|| u32::from(age_of(&row, now))),
             })
         };
-        page.into_iter().filter_map(entry).collect()
+        self.rows.into_iter().filter_map(entry).collect()
     }
+}
 
+impl Control {
     pub(super) fn forget_learned(&mut self, which: Forget) -> u64 {
         let network = which.network.map(network_index);
         let gone = self.learner.forget(&mut self.tables, |row| {
             network.is_none_or(|network| row.key.network() == network)
                 && which.mac.is_none_or(|mac| row.key.mac().0 == mac.0)
         });
-        self.tables.synchronize();
         gone as u64
     }
 

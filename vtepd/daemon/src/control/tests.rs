@@ -28,6 +28,7 @@ use vtepd_wire::{Mac, craft};
 
 use super::apply::Networks;
 use super::places::Places;
+use super::status::FdbPage;
 use super::underlay::Underlay;
 use super::{Control, TunnelSettings};
 use crate::workers::WorkerHandle;
@@ -88,7 +89,9 @@ impl ControlPlane for Bare {
     }
 
     fn fdb(&self, network: Handle<Network>, after: Option<ApiMac>, limit: usize) -> Vec<FdbEntry> {
-        self.0.lock().list_fdb(network, after, limit)
+        let mut page = FdbPage::new(network, after, limit);
+        while !page.read_more(&self.0.lock()) {}
+        page.entries(&self.0.lock())
     }
 
     fn forget_learned(&self, which: Forget) -> u64 {
@@ -138,6 +141,7 @@ impl Bench {
             underlay: Underlay::new(macs, TunnelSettings { dscp: 0, ttl: 64 }),
             workers: vec![worker.clone()].into(),
             start: Instant::now(),
+            clock: Arc::default(),
         })));
         let (manager, _) = Manager::start(plane.clone(), None).unwrap();
         let state = WorkerState::new(

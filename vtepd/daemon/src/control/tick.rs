@@ -24,6 +24,7 @@ pub fn run(plane: &Arc<Plane>, stop: &AtomicBool) {
 
 impl Control {
     fn tick(&mut self) {
+        self.clock.set(self.start.elapsed().as_secs() as u32);
         self.drain_events();
         let (now, now_ms) = (self.now(), self.now_ms());
         self.learner.age(&mut self.tables, now, TICK_MS);
@@ -40,8 +41,8 @@ impl Control {
         let mut new_mac = false;
         for worker in workers.iter() {
             // Not more than the queue holds: a worker that goes on telling must not keep us.
-            for _ in 0..worker.channel.events.capacity() {
-                let Some(event) = worker.channel.events.pop() else {
+            for _ in 0..worker.channel.capacity() {
+                let Some(event) = worker.channel.pop() else {
                     break;
                 };
                 new_mac |= self.hear(event);

@@ -402,12 +402,39 @@ impl Underlay {
         let member = Member {
             interface,
             mac: self.mac(interface),
-            source,
+            source: if source.is_ipv6() {
+                link_local(self.mac(interface))
+            } else {
+                source
+            },
             tag,
             group,
         };
         Some((Adjacency::Tunnel(tunnel), member))
     }
+}
+
+/// The link-local address of an interface (RFC 4291, appendix A): routers discard
+/// listener reports from any other (RFC 3810, 5.2.13).
+fn link_local(Mac([a, b, c, d, e, f]): Mac) -> IpAddr {
+    IpAddr::from([
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ])
 }
 
 /// A tag of the API as it stands in frames.

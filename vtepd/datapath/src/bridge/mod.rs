@@ -10,7 +10,7 @@
 
 mod suppress;
 
-use vtepd_tables::{Adjacency, Origin, View};
+use vtepd_tables::{Adjacency, AdjacencyIndex, Origin, View};
 
 use crate::context::{Frame, Verdict};
 use crate::drop_reason::DropReason;
@@ -72,29 +72,33 @@ fn learn(
     let Some(source) = frame.source else {
         return Ok(());
     };
-    let hit = tables.fdb.find(source);
-    match hit {
+    match tables.fdb.find(source) {
         Some(hit) if hit.entry.adjacency == frame.ingress => {
             hit.touch(state.now);
             Ok(())
         }
-        // Static entries win. One of a port on this host, seen from a tunnel, is
+        // Static entries win. One of a port on this host, seen from outside, is
         // our own frame coming back, and a storm if it were let through.
         Some(hit) if hit.entry.origin == Origin::Static => {
-            let local = matches!(
-                tables.snapshot.adjacency(hit.entry.adjacency),
-                Adjacency::Port(_)
-            );
-            if frame.from_tunnel && local {
+            if is_outside(tables, frame.ingress) && !is_outside(tables, hit.entry.adjacency) {
                 Err(DropReason::Loop)
             } else {
                 Ok(())
             }
         }
-        _ => {
+        _ if frame.learning => {
             observer.note(position, Decision::Learn(frame.ingress));
-            state.tell_seen(source.key(), frame.ingress);
+            state.tell_seen(source, frame.ingress);
             Ok(())
         }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an adjacency leads to other hosts: a tunnel, or a VLAN segment.
+fn is_outside(tables: &View<'_>, adjacency: AdjacencyIndex) -> bool {
+    match tables.snapshot.adjacency(adjacency) {
+        Adjacency::Port(port) => port.segment,
+        Adjacency::Tunnel(_) | Adjacency::Vacant => true,
     }
 }

@@ -333,6 +333,7 @@ mod tests {
                 interface: InterfaceIndex(0),
                 network: network(),
                 tag: None,
+                segment: false,
             });
         }
         let mut learner = Learner::new(4);

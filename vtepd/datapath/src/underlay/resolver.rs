@@ -26,6 +26,8 @@ const REACHABLE_MS: u64 = 30_000;
 const FIRST_RETRY_MS: u64 = 1_000;
 /// Milliseconds between questions to a next hop that stays silent.
 const LAST_RETRY_MS: u64 = 8_000;
+/// Milliseconds that a next hop keeps a new MAC at least, as Linux has it (`locktime`).
+const LOCK_MS: u64 = 1_000;
 /// Questions to the known MAC before all are asked.
 const UNICAST_QUESTIONS: u8 = 3;
 
@@ -64,6 +66,8 @@ struct Hop {
     asker: Asker,
     mac: Option<Mac>,
     heard_at: u64,
+    /// When its MAC last became another one.
+    changed_at: u64,
     /// Questions since it was last heard.
     asked: u8,
     ask_at: u64,
@@ -94,6 +98,7 @@ impl Resolver {
                 asker,
                 mac: None,
                 heard_at: 0,
+                changed_at: 0,
                 asked: 0,
                 ask_at: now,
             };
@@ -115,10 +120,21 @@ impl Resolver {
         let Some(hop) = self.hops.get_mut(&next_hop) else {
             return false;
         };
+        let known = hop.mac;
+        if known.is_some() && known != Some(mac) {
+            // Two hosts that both say they are it would have us build tunnels
+            // anew for each word of theirs.
+            if now < hop.changed_at + LOCK_MS {
+                hop.ask_at = hop.ask_at.min(hop.changed_at + LOCK_MS);
+                return false;
+            }
+            hop.changed_at = now;
+        }
         hop.heard_at = now;
         hop.asked = 0;
         hop.ask_at = now + REACHABLE_MS;
-        hop.mac.replace(mac) != Some(mac)
+        hop.mac = Some(mac);
+        known != Some(mac)
     }
 
     /// The questions that are due.
@@ -285,6 +301,17 @@ mod tests {
             "a new MAC"
         );
         assert_eq!(resolver.list(34_000)[0].2, HopState::Reachable);
+    }
+
+    #[test]
+    fn two_that_claim_an_address_change_it_once_a_second_at_most() {
+        let mut resolver = resolver();
+        let mut changes = 0;
+        for now in 10_000..13_000 {
+            let mac = if now % 2 == 0 { ITS_MAC } else { OUR_MAC };
+            changes += u32::from(resolver.heard(hop("192.0.2.12"), mac, now));
+        }
+        assert!((3..=5).contains(&changes), "{changes}");
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub(super) fn ipv4<P: Packet>(
             return Err(DropReason::OuterDestination.into());
         }
     }
+    // Sent to all, meant for one (RFC 1122, 3.3.6).
+    if to_group(packet) && !destination.is_multicast() {
+        return Err(DropReason::OuterDestination.into());
+    }
     if tables.snapshot.local.has_v4(source) {
         return Err(DropReason::OwnPacket.into());
     }
@@ -118,7 +122,9 @@ pub(super) fn ipv6<P: Packet>(
         // Solicitations go to groups of their own and come from link-local or no addresses.
         return Err(answer::icmpv6(tables, state, ingress, packet, l3, l4));
     }
-    if !local.has_v6(destination) && !local.joined(IpAddr::V6(destination)) {
+    if !local.has_v6(destination) && !local.joined(IpAddr::V6(destination))
+        || to_group(packet) && !destination.is_multicast()
+    {
         return Err(DropReason::OuterDestination.into());
     }
     if source.is_unspecified() {
@@ -139,6 +145,12 @@ pub(super) fn ipv6<P: Packet>(
     let (vni, payload, end) = vxlan(tables, packet, &carried, pseudo)?;
     let adjacency = tables.remote_vteps.find_v6(source);
     strip(tables, packet, vni, adjacency, payload..end, carried.ecn)
+}
+
+/// Whether the frame was sent to a group address of the link.
+#[inline]
+fn to_group<P: Packet>(packet: &P) -> bool {
+    packet.data().first().is_some_and(|first| first & 1 == 1)
 }
 
 #[inline]

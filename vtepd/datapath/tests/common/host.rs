@@ -116,10 +116,7 @@ impl Host {
         let index = self.add(Way::Port(interface, vlan));
         let mac = format!("02:00:00:00:0a:{:02x}", interface.0);
         self.bench.interface(interface.0, &mac, PORT_MTU);
-        self.bench.bind(index.get(), interface, vlan, network);
-        if let Adjacency::Port(port) = self.tables.edit().adjacency_mut(index) {
-            port.tag = tag;
-        }
+        self.bench.bind(index.get(), interface, tag, network);
         self.members(network).0.push(index);
         self.refresh_flood();
         self

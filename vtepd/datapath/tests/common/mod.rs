@@ -155,7 +155,7 @@ impl Bench {
         snapshot.local.set(addresses.iter().copied(), []);
         snapshot.local.udp_ports = vec![4789, 8472];
         let interface = snapshot.interface_mut(index);
-        interface.bind(underlay_tag.unwrap_or(0), Bound::Underlay);
+        interface.bind(underlay_tag.map(tag).into(), Bound::Underlay);
         interface.underlay = Some(Underlay {
             tag: underlay_tag.map(tag),
             ipv4: addresses
@@ -191,12 +191,12 @@ impl Bench {
         network
     }
 
-    /// Binds an interface and tag (0: none) to a network.
+    /// Binds an interface and tag to a network.
     pub fn bind(
         &mut self,
         at: u16,
         interface: InterfaceIndex,
-        vlan: u16,
+        tag: Option<Tag>,
         network: NetworkIndex,
     ) -> AdjacencyIndex {
         let index = adjacency(at);
@@ -204,10 +204,11 @@ impl Bench {
         *snapshot.adjacency_mut(index) = Adjacency::Port(Port {
             interface,
             network,
-            tag: (vlan != 0).then(|| tag(vlan)),
+            tag,
+            segment: false,
         });
         snapshot.interface_mut(interface).bind(
-            vlan,
+            tag.into(),
             Bound::Network {
                 network,
                 adjacency: index,
@@ -383,7 +384,7 @@ impl Bench {
 
     /// What the worker told the control thread.
     pub fn events(&self) -> Vec<Event> {
-        std::iter::from_fn(|| self.channel.events.pop()).collect()
+        std::iter::from_fn(|| self.channel.pop()).collect()
     }
 }
 
@@ -420,7 +421,7 @@ pub fn golden_host(our_mac: &str, us: &str, them: &str) -> Golden {
     let access = bench.interface(1, "02:00:00:00:0a:01", 1500);
     bench.underlay(underlay, None, &[us]);
     let network = bench.vxlan(1, 1671);
-    let port = bench.bind(1, access, 0, network);
+    let port = bench.bind(1, access, None, network);
     let remote = bench.remote(2, underlay, us, them, "02:00:00:00:01:fe");
     bench.flood(network, &[port], &[remote]);
     let (local, away) = if us == "192.0.2.11" {
