@@ -248,6 +248,9 @@ fn addresses_are_unique(documents: &Documents) -> bool {
             .all(|(id, vtep)| is_own(vtep) == (*id == "this-host"))
 }
 
+/// An interface and VLAN, and who holds it: the tag type and the owner.
+type Held = ((String, Option<u64>), (String, String));
+
 /// Everyone who holds an (interface, VLAN) and with which tag type, once for each owner.
 fn places_are_unique(documents: &Documents) -> bool {
     let vnis = of(documents, "networks");
@@ -264,7 +267,7 @@ fn places_are_unique(documents: &Documents) -> bool {
         let tpid = value["tpid"].as_str().unwrap_or("802.1q");
         (tpid.to_owned(), id.to_owned())
     };
-    let mut holders: Vec<((String, Option<u64>), (String, String))> = Vec::new();
+    let mut holders: Vec<Held> = Vec::new();
     for (id, interface) in of(documents, "interfaces") {
         if !nets(interface).is_empty() {
             holders.push(((id.to_owned(), None), owner(&Value::Null, "underlay")));
