@@ -13,6 +13,7 @@
 //! on every worker and on the disk before the answer is sent.
 #![forbid(unsafe_code)]
 
+mod boot;
 pub mod change;
 pub mod control;
 mod document;

@@ -16,11 +16,13 @@ use std::thread::JoinHandle;
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::boot::BootError;
+
+use crate::boot;
 use crate::change::Changes;
 use crate::control::ControlPlane;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Options, Request, Summary};
-use crate::resources::{Kind, KindVisitor, each_kind};
 use crate::state::{State, Transaction};
 use crate::store::{Store, StoreError};
 
@@ -28,8 +30,6 @@ use crate::store::{Store, StoreError};
 const QUEUE: usize = 256;
 /// The most requests that share a commit: beyond this the sync is a small part of the cost.
 const GROUP: usize = 64;
-/// The least documents that the boot takes over at once.
-const BOOT_CHUNK: usize = 1 << 16;
 
 /// The manager of the desired state. Cloned freely; the last one dropped ends the writer.
 #[derive(Clone)]
@@ -50,28 +50,6 @@ struct Job {
     reply: oneshot::Sender<Result<Summary, Refusal>>,
 }
 
-/// Why the manager could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum BootError {
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The stored state contradicts the daemon's configuration, or the control plane refused it.
-    #[error(
-        "the stored state was refused: {0}. Change the configuration back, or move the store away and load the state again"
-    )]
-    Refused(Refusal),
-    /// No thread could be started.
-    #[error("cannot start the writer thread: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
-impl From<Refusal> for BootError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
 impl Manager {
     /// Reads the store (`None`: keep nothing), has the control plane apply all of it, and starts the writer.
     ///
@@ -85,12 +63,13 @@ impl Manager {
         let store = store.map(|path| Store::open(&path)).transpose()?;
         let mut state = State::new(facts.clone());
         if let Some(store) = &store {
-            load(store, &mut state)?;
-        }
-        let empty = State::new(facts);
-        let changes = Changes::whole(&empty, &state);
-        if !changes.is_empty() {
-            control.apply(&changes)?;
+            boot::take_up(store, &mut state)?;
+            let empty = State::new(facts);
+            let changes = Changes::whole(&empty, &state);
+            if !changes.is_empty() {
+                let refused = |refusal| boot::refused(refusal, store);
+                control.apply(&changes).map_err(refused)?;
+            }
         }
         let shared = Arc::new(Shared {
             state: RwLock::new(state),
@@ -181,30 +160,6 @@ fn stopped() -> Refusal {
         Code::ShuttingDown,
         "the server takes no more writes; try again once it is back",
     )
-}
-
-/// Reads every document of the store into the state, some at a time: staged in one go, a million would need twice the memory.
-fn load(store: &Store, state: &mut State) -> Result<(), BootError> {
-    struct Load<'a>(&'a Store, &'a mut State);
-    impl KindVisitor for Load<'_> {
-        type Error = BootError;
-        fn visit<K: Kind>(&mut self) -> Result<(), BootError> {
-            let mut documents = self.0.documents::<K>().peekable();
-            while documents.peek().is_some() {
-                let mut transaction = Transaction::new(self.1);
-                let chunk = BOOT_CHUNK.max(self.1.table::<K>().len() / 2);
-                for document in documents.by_ref().take(chunk) {
-                    let (key, spec) = document?;
-                    transaction.put::<K>(&key, spec)?;
-                }
-                transaction.check()?;
-                let staged = transaction.into_staged();
-                self.1.merge(staged);
-            }
-            Ok(())
-        }
-    }
-    each_kind(&mut Load(store, state))
 }
 
 struct Writer {
@@ -517,7 +472,7 @@ mod tests {
         let facts = writer.shared.control.facts();
         drop(writer);
         let mut state = State::new(Arc::new(facts));
-        load(&Store::open(path).unwrap(), &mut state).unwrap();
+        boot::take_up(&Store::open(path).unwrap(), &mut state).unwrap();
         hosts(&state)
     }
 

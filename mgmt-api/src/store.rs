@@ -144,6 +144,12 @@ impl Store {
         Ok(store)
     }
 
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn check_schema(&self) -> Result<(), StoreError> {
         let Some(open) = &self.open else {
             return Ok(());

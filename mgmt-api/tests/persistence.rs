@@ -245,4 +245,48 @@ async fn a_store_that_contradicts_the_configuration_is_an_error_that_says_so() {
         text.contains("interfaces/eth1") && text.contains("no device"),
         "{text}"
     );
+    // The way out that it names: the state as text, which another start takes.
+    let file = directory.path().join("refused-state.json");
+    assert!(text.contains(file.to_str().unwrap()), "{text}");
+    let written: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let fresh = Api::new();
+    fresh.put("/v1/state", written).await.expect(200);
+    let state = fresh.state().await;
+    assert_eq!(state["networks"]["blue"]["segment"]["vni"], 10);
+    // And the store is as it was: with its device back it is taken up.
+    assert_eq!(open(directory.path()).state().await, state);
+}
+
+/// Changes a stored document into what an earlier version could have written.
+fn rewrite(store: &Path, from: &str, to: &str) {
+    let options = fjall::KeyspaceCreateOptions::default;
+    let database = fjall::Database::builder(store).open().unwrap();
+    let resources = database.keyspace("resources", options).unwrap();
+    let documents: Vec<_> = resources
+        .iter()
+        .map(|guard| guard.into_inner().unwrap())
+        .collect();
+    let mut found = 0;
+    for (key, document) in documents {
+        let Ok(text) = std::str::from_utf8(&document) else {
+            continue;
+        };
+        if text.contains(from) {
+            found += 1;
+            resources.insert(key, text.replace(from, to)).unwrap();
+        }
+    }
+    assert_eq!(found, 1, "{from} is stored once");
+    database.persist(fjall::PersistMode::SyncAll).unwrap();
+}
+
+#[tokio::test]
+async fn an_age_that_was_allowed_once_is_cut_to_what_is_allowed_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = open(directory.path());
+    api.post("/v1/transaction", fabric()).await.expect(200);
+    api.close();
+    rewrite(directory.path(), r#""ageing":300"#, r#""ageing":86400"#);
+    let api = open(directory.path());
+    assert_eq!(api.state().await["networks"]["blue"]["ageing"], 32_000);
 }

@@ -40,6 +40,11 @@ pub trait Spec:
 {
     /// The `id` member: shown by reads, optional in writes, where it must then agree with the path.
     fn id(&mut self) -> &mut Option<String>;
+
+    /// Brings into today's ranges what an earlier version took and stored, and says what was changed.
+    fn clamp(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// One kind of resource, seen as its record.

@@ -504,6 +504,14 @@ impl Spec for NetworkSpec {
     fn id(&mut self) -> &mut Option<String> {
         &mut self.id
     }
+
+    fn clamp(&mut self) -> Option<String> {
+        let stored = self.ageing;
+        self.ageing = stored.min(MAX_AGEING);
+        (self.ageing != stored).then(|| {
+            format!("the stored age of {stored} seconds is taken as the longest, {MAX_AGEING}")
+        })
+    }
 }
 
 impl Kind for Network {
