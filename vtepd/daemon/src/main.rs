@@ -21,12 +21,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
-
-/// Large documents come and go beside a million small records that stay: glibc's
-/// allocator keeps the holes that they leave.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A VXLAN tunnel end point and distributed router on DPDK.
 #[derive(Parser)]
