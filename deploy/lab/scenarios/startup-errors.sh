@@ -92,7 +92,7 @@ check "with the same file" ends_with 1 'cannot listen on 127.0.0.1:4788' 'in use
 refused "on the same socket" 1 'another process listens on .*h1.sock' < <(changed 's/:4788/:4789/')
 refused "on the same state" 1 'h1-state' 'in use by another process' 'another vtepd' \
   < <(changed 's/:4788/:4789/; s/h1.sock/h1b.sock/')
-refused "beyond loopback" 1 '0.0.0.0:4789' 'loopback' < <(changed 's/127.0.0.1:4788/0.0.0.0:4789/; s/h1.sock/h1b.sock/')
+refused "beyond loopback" 2 '0.0.0.0:4789' 'loopback' < <(changed 's/127.0.0.1:4788/0.0.0.0:4789/; s/h1.sock/h1b.sock/')
 check "the first one is still well" vtepd_healthy h1
 check "and its state as it was" equal "$before" "$(api h1 GET /v1/state)"
 vtepd_stop h1
