@@ -62,8 +62,8 @@ impl Pipeline {
             io,
             observer,
         };
-        for (position, (packet, verdict)) in burst.drain(..).zip(self.verdicts).enumerate() {
-            output.dispose(position, packet, verdict);
+        for (position, (packet, verdict)) in burst.drain(..).zip(&self.verdicts).enumerate() {
+            output.dispose(position, packet, *verdict);
         }
         let done = io.cycles();
         state
