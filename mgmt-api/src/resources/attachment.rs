@@ -104,7 +104,7 @@ pub struct Tag {
 /// An interface and the tag that frames carry there (`None`: untagged).
 ///
 /// Each belongs to one network or to the underlay, never to two. Nor may a VLAN id be used on an interface with both tag
-/// types: the packet path looks bindings up by the VLAN id alone.
+/// types: drivers that take tags off (`net_af_packet`) hand every tag up as 802.1Q, and the two could not be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attachment {
     /// The interface.

@@ -199,7 +199,7 @@ fn place_taken(
     Refusal::conflict(field, message).of(origin.name(view))
 }
 
-/// A VLAN id is in use with one tag type on an interface: the packet path looks bindings up by the VLAN id alone.
+/// A VLAN id is in use with one tag type on an interface: not every driver can tell the two types apart.
 fn check_tag_type(
     attachment: Attachment,
     owner: Owner,

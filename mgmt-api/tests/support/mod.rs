@@ -46,7 +46,7 @@ pub struct Mirror {
     /// Every record there is, by kind and handle.
     pub names: Names,
     pub bindings: BTreeMap<Attachment, Handle<Network>>,
-    /// The same as the packet path has it: by device and VLAN id, whatever the tag's type.
+    /// The same by device and VLAN id, whatever the tag's type, as a driver that cannot tell the types has it.
     pub slots: BTreeMap<(u32, Option<Vid>), Handle<Network>>,
     pub members: Members,
     pub fdb: BTreeMap<(Handle<Network>, Mac), Location>,
