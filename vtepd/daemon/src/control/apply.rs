@@ -225,10 +225,11 @@ impl Control {
             }
             let network = change.new.and_then(network_index);
             let (Some(new), Some(network)) = (change.new, network) else {
-                self.tables
-                    .edit()
-                    .interface_mut(index)
-                    .bind(tag.into(), Bound::Nothing);
+                // Unless it has become the underlay's within the same transaction.
+                let interface = self.tables.edit().interface_mut(index);
+                if interface.bound(tag.into()) != Bound::Underlay {
+                    interface.bind(tag.into(), Bound::Nothing);
+                }
                 gone.push(place);
                 continue;
             };

@@ -603,3 +603,30 @@ fn the_underlay_may_move_to_another_interface_and_address() {
     assert_eq!(neighbours.len(), 1);
     assert_eq!(neighbours[0].hosts.len(), 1);
 }
+
+#[test]
+fn a_vlan_may_go_from_a_network_to_the_underlay() {
+    let mut bench = Bench::new();
+    bench
+        .replace(
+            r#"{ "interfaces": { "up0": { "addresses": ["192.0.2.11/24"] }, "trunk": {} },
+            "networks": { "red": { "segment": { "type": "vxlan", "vni": 1 }, "mtu": 1500,
+            "bindings": [{ "interface": "trunk", "vlan": 9 }] } } }"#,
+        )
+        .unwrap();
+    bench
+        .transact(
+            r#"{ "put": {
+            "networks": { "red": { "segment": { "type": "vxlan", "vni": 1 }, "mtu": 1500 } },
+            "interfaces": { "trunk": { "addresses": ["203.0.113.5/24"], "vlan": 9 } } } }"#,
+        )
+        .unwrap();
+    let who_has = craft::ethernet("ff:ff:ff:ff:ff:ff", HOP_MAC)
+        .vlan(9)
+        .arp_request("203.0.113.1", "203.0.113.5");
+    assert_eq!(
+        bench.send(TRUNK, &who_has).0.len(),
+        1,
+        "ARP is answered there"
+    );
+}
