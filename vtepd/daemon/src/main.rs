@@ -7,6 +7,8 @@
 //!
 //! `daemon` brings all of it up in this order and down in reverse.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod control;
 mod daemon;

@@ -1,6 +1,6 @@
 //! What the stages know about a packet of the burst.
 
-use vtepd_tables::{AdjacencyIndex, HashedFdbKey, InterfaceIndex, NetworkIndex, TagKey};
+use vtepd_tables::{AdjacencyIndex, HashedFdbKey, Interface, InterfaceIndex, NetworkIndex, TagKey};
 
 use crate::drop_reason::DropReason;
 
@@ -66,4 +66,17 @@ pub struct Frame {
     /// The source in the FDB; being fetched. `None` when it does not matter: to
     /// one station, in a network that does not learn.
     pub source: Option<HashedFdbKey>,
+}
+
+/// Headers that the stages look at lie within this much of a frame: outer
+/// Ethernet, tag, IPv6 with an extension header, UDP, VXLAN, and the inner
+/// frame's down to the ports, with IPv6 and an extension header again.
+pub(crate) const HEADERS: usize = 256;
+
+/// The position of a packet in its burst, and where it came in.
+#[derive(Clone, Copy)]
+pub(crate) struct Ingress<'v> {
+    pub position: usize,
+    pub index: InterfaceIndex,
+    pub interface: &'v Interface,
 }

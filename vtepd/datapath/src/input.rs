@@ -9,30 +9,15 @@
 //!                              classify: sane? fetch its FDB lines
 //! ```
 
-use vtepd_tables::{
-    AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Network, NetworkIndex, TagKey, View,
-};
+use vtepd_tables::{AdjacencyIndex, Bound, FdbKey, Interface, Network, NetworkIndex, TagKey, View};
 use vtepd_wire::{FromBytes, Mac, ethernet};
 
-use crate::context::{Frame, OwnTags, Verdict};
+use crate::context::{Frame, HEADERS, Ingress, OwnTags, Verdict};
 use crate::drop_reason::DropReason;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::underlay::{self, Terminated};
 use crate::worker_state::WorkerState;
-
-/// Headers that the stages look at lie within this much of a frame: outer
-/// Ethernet, tag, IPv6 with an extension header, UDP, VXLAN, and the inner
-/// frame's down to the ports, with IPv6 and an extension header again.
-pub(crate) const HEADERS: usize = 256;
-
-/// The position of a packet in its burst, and where it came in.
-#[derive(Clone, Copy)]
-pub(crate) struct Ingress<'v> {
-    pub position: usize,
-    pub index: InterfaceIndex,
-    pub interface: &'v Interface,
-}
 
 /// Looks at a frame as it came off the wire, takes off what belongs to the way
 /// it came, and says what to do with it.

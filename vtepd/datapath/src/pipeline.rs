@@ -12,10 +12,10 @@
 use vtepd_tables::{InterfaceIndex, View};
 
 use crate::bridge;
-use crate::context::Verdict;
+use crate::context::{Ingress, Verdict};
 use crate::counters::Stage;
 use crate::drop_reason::DropReason;
-use crate::input::{Ingress, input};
+use crate::input::input;
 use crate::observer::Observer;
 use crate::output::Output;
 use crate::packet::{BURST, Burst, Io, Packet};

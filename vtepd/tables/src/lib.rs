@@ -21,6 +21,7 @@
 //! Of crossbeam this crate uses `CachePadded`; its epochs do not fit, as [`rcu`] explains.
 
 pub mod adjacency;
+mod array;
 mod bucket;
 pub mod fdb;
 pub mod index;

@@ -28,7 +28,7 @@ use vtepd_tables::{
 use vtepd_wire::{Vni, vxlan};
 
 use super::Control;
-use super::places::Place;
+use super::places::{Place, network_index};
 use super::stations::entered;
 use super::underlay::wire_tag;
 
@@ -63,12 +63,6 @@ impl Networks {
         }
         members
     }
-}
-
-/// The index of a network: handles are dense, and one that was freed is not given
-/// out again within the transaction that freed it, as [`NetworkIndex`] needs it.
-pub fn network_index(network: Handle<ApiNetwork>) -> Option<NetworkIndex> {
-    NetworkIndex::new(u16::try_from(network.index() + 1).ok()?)
 }
 
 impl Control {

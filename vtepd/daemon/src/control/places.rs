@@ -1,12 +1,12 @@
-//! Which adjacency index belongs to what. An index that was given up rests until
-//! no worker can still mean its former owner.
+//! Which index belongs to what. An adjacency's that was given up rests until no
+//! worker can still mean its former owner.
 
 use std::collections::HashMap;
 
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{Attachment, Host, Network};
 use mgmt_api::state::Handle;
-use vtepd_tables::AdjacencyIndex;
+use vtepd_tables::{AdjacencyIndex, NetworkIndex};
 
 /// What an adjacency leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -17,6 +17,12 @@ pub enum Place {
     Host(Handle<Host>),
     /// The multicast group of a network.
     Group(Handle<Network>),
+}
+
+/// The index of a network: handles are dense, and one that was freed is not given
+/// out again within the transaction that freed it, as [`NetworkIndex`] needs it.
+pub fn network_index(network: Handle<Network>) -> Option<NetworkIndex> {
+    NetworkIndex::new(u16::try_from(network.index() + 1).ok()?)
 }
 
 /// The adjacency indices in use.

@@ -12,8 +12,7 @@ use vtepd_tables::{FdbEntry, FdbKey, Neighbour, Origin, TableFull};
 use vtepd_wire::Mac;
 
 use super::Control;
-use super::apply::network_index;
-use super::places::Place;
+use super::places::{Place, network_index};
 
 /// Who has a MAC, and where: what ports and static entries have in common.
 struct Station<'a> {

@@ -19,8 +19,7 @@ use vtepd_datapath::{DropReason, Stage};
 use vtepd_tables::{FdbRow, InterfaceIndex, NetworkIndex, Origin, TablesWriter, Usage};
 
 use super::Control;
-use super::apply::network_index;
-use super::places::Place;
+use super::places::{Place, network_index};
 use crate::device::Device;
 use crate::workers::WorkerHandle;
 

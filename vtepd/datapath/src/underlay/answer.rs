@@ -9,10 +9,9 @@ use vtepd_wire::ipv4::{Checked, PROTOCOL_ICMP, PROTOCOL_ICMPV6};
 use vtepd_wire::{FromBytes, IntoBytes, Mac, arp, icmp, icmpv6, igmp, ipv4, ipv6, mld, nd};
 
 use crate::advertisement;
-use crate::context::Verdict;
+use crate::context::{Ingress, Verdict};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
-use crate::input::Ingress;
 use crate::packet::Packet;
 use crate::worker_state::WorkerState;
 

@@ -17,9 +17,8 @@ mod terminate;
 use vtepd_tables::View;
 use vtepd_wire::{FromBytes, ethernet};
 
-use crate::context::Verdict;
+use crate::context::{Ingress, Verdict};
 use crate::drop_reason::DropReason;
-use crate::input::Ingress;
 use crate::packet::Packet;
 use crate::worker_state::WorkerState;
 

@@ -14,9 +14,8 @@ use vtepd_wire::ecn::{self, Ecn};
 use vtepd_wire::{FromBytes, Malformed, ethernet, frame, ipv4, ipv6, udp, vxlan};
 
 use super::answer;
-use crate::context::Verdict;
+use crate::context::{HEADERS, Ingress, Verdict};
 use crate::drop_reason::DropReason;
-use crate::input::{HEADERS, Ingress};
 use crate::packet::Packet;
 use crate::worker_state::WorkerState;
 
