@@ -28,6 +28,8 @@ traffic() {
   check "ping vm2 → vm1" ping_ok vm2 10.0.0.1
   check "TCP vm1 → vm2, eight connections" iperf vm1 vm2 10.0.0.2 --parallel 8
   check "TCP vm2 → vm1, eight connections" iperf vm1 vm2 10.0.0.2 --parallel 8 --reverse
+  # With two cores for all, TCP takes a worker's core away at times and fills the rings; the numbered flows do not.
+  full_before="$(dropped h1 hand-off-full) $(dropped h1 transmit-full)"
   stream_start vm2
   stream_send vm1 10.0.0.2 --flows 16 --rate 5000
   check "sixteen flows vm1 → vm2: all there, each in its order" stream_whole vm2
@@ -35,7 +37,7 @@ traffic() {
   stream_send vm2 10.0.0.1 --flows 16 --rate 5000
   check "sixteen flows vm2 → vm1: all there, each in its order" stream_whole vm1
   check "both workers have done their share" both_took "$before" 1000
-  check "no queue between them has been full" equal "0 0" "$(dropped h1 hand-off-full) $(dropped h1 transmit-full)"
+  check "no queue between them was full meanwhile" equal "$full_before" "$(dropped h1 hand-off-full) $(dropped h1 transmit-full)"
 }
 
 state() {

@@ -9,8 +9,9 @@ use crate::config::Steering;
 use crate::device::Device;
 use crate::io::{Lane, Sink, Source, WorkerIo};
 
-/// Frames that a ring between workers holds; a power of two.
-const RING: u32 = 1024;
+/// Frames that a ring between workers holds, a power of two: some milliseconds of a
+/// worker that has lost its core to somebody else.
+const RING: u32 = 4096;
 
 /// Deals the queues of all devices out. Ports must have been started.
 pub fn deal_out(
