@@ -72,7 +72,6 @@ pub struct WorkerIo {
     pool: Pool,
     flows: FlowHasher,
     hand_off_refused: u64,
-    cycles_per_second: u64,
 }
 
 impl WorkerIo {
@@ -82,7 +81,6 @@ impl WorkerIo {
         sinks: Vec<Sink>,
         pool: Pool,
         flows: FlowHasher,
-        cycles_per_second: u64,
     ) -> Self {
         let outgoing = |sink| Outgoing {
             sink,
@@ -96,7 +94,6 @@ impl WorkerIo {
             pool,
             flows,
             hand_off_refused: 0,
-            cycles_per_second,
         }
     }
 
@@ -226,10 +223,6 @@ impl Io for WorkerIo {
     #[inline(always)]
     fn cycles(&self) -> u64 {
         dpdk_ffi::rdtsc()
-    }
-
-    fn cycles_per_second(&self) -> u64 {
-        self.cycles_per_second
     }
 }
 

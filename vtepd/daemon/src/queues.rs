@@ -45,10 +45,9 @@ pub fn deal_out(
         let mut deal = deal;
         deal().with_context(|| format!("cannot set up the queues of device {:?}", device.name))?;
     }
-    let hz = dpdk_ffi::tsc_hz(eal);
     let pairs = sources.into_iter().zip(sinks);
     Ok(pairs
-        .map(|(sources, sinks)| WorkerIo::new(sources, sinks, pool.clone(), flows, hz))
+        .map(|(sources, sinks)| WorkerIo::new(sources, sinks, pool.clone(), flows))
         .collect())
 }
 

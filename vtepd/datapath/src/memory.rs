@@ -269,8 +269,4 @@ impl Io for MemoryIo {
     fn cycles(&self) -> u64 {
         self.cycles
     }
-
-    fn cycles_per_second(&self) -> u64 {
-        1_000_000_000
-    }
 }

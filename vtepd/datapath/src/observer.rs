@@ -19,8 +19,6 @@ pub enum Decision {
     Learn(AdjacencyIndex),
     /// ARP or ND was answered from the neighbour table.
     Suppressed,
-    /// A message to one of our own addresses was answered.
-    Answered,
     /// A message to us that needs no answer.
     Consumed,
     /// The FDB knows the destination.

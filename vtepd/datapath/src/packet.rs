@@ -107,7 +107,4 @@ pub trait Io {
 
     /// Time stamp counter.
     fn cycles(&self) -> u64;
-
-    /// Rate of [`cycles`](Self::cycles), per second.
-    fn cycles_per_second(&self) -> u64;
 }

@@ -117,10 +117,6 @@ impl Io for Stream {
     fn cycles(&self) -> u64 {
         self.received
     }
-
-    fn cycles_per_second(&self) -> u64 {
-        1_000_000
-    }
 }
 
 /// Who is unknown is not flooded but dropped, so that what is sent was looked up.

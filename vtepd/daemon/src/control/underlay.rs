@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mgmt_api::change::Changes;
 use mgmt_api::id::Id;
 use mgmt_api::resources::{self, Host, Tag as ApiTag};
@@ -15,31 +16,6 @@ use vtepd_wire::{Mac, VlanId};
 
 use super::TunnelSettings;
 
-/// An address and how many of its bits are the subnet's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Prefix {
-    address: IpAddr,
-    len: u8,
-}
-
-impl Prefix {
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.len)).unwrap_or(0);
-                (own.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.len))
-                    .unwrap_or(0);
-                (own.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            _ => false,
-        }
-    }
-}
-
 /// An interface of the underlay.
 #[derive(Clone, PartialEq, Debug)]
 struct Link {
@@ -47,20 +23,20 @@ struct Link {
     mtu: u16,
     tag: Option<Tag>,
     /// Our addresses, with their subnets.
-    addresses: Vec<Prefix>,
+    addresses: Vec<IpNet>,
     /// Destination and next hop.
-    routes: Vec<(Prefix, IpAddr)>,
+    routes: Vec<(IpNet, IpAddr)>,
 }
 
 impl Link {
     fn address(&self, like: IpAddr) -> Option<IpAddr> {
-        let near = self.addresses.iter().find(|own| own.contains(like));
+        let near = self.addresses.iter().find(|own| own.contains(&like));
         let any = || {
             self.addresses
                 .iter()
-                .find(|own| own.address.is_ipv4() == like.is_ipv4())
+                .find(|own| own.addr().is_ipv4() == like.is_ipv4())
         };
-        near.or_else(any).map(|own| own.address)
+        near.or_else(any).map(|own| own.addr())
     }
 }
 
@@ -179,7 +155,7 @@ impl Underlay {
         self.links
             .iter()
             .flatten()
-            .flat_map(|link| link.addresses.iter().map(|own| own.address))
+            .flat_map(|link| link.addresses.iter().map(|own| own.addr()))
     }
 
     /// By interface, what its part of the underlay is.
@@ -188,7 +164,7 @@ impl Underlay {
     ) -> impl Iterator<Item = (InterfaceIndex, Option<vtepd_tables::Underlay>)> {
         self.links.iter().enumerate().map(|(index, link)| {
             let underlay = link.as_ref().map(|link| {
-                let addresses = link.addresses.iter().map(|own| own.address);
+                let addresses = link.addresses.iter().map(|own| own.addr());
                 let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
                 for address in addresses {
                     match address {
@@ -227,9 +203,9 @@ impl Underlay {
                 )
             })
         });
-        let matching = ways.filter(|(prefix, _)| prefix.contains(to));
+        let matching = ways.filter(|(prefix, _)| prefix.contains(&to));
         matching
-            .max_by_key(|(prefix, _)| prefix.len)
+            .max_by_key(|(prefix, _)| prefix.prefix_len())
             .map(|(_, way)| way)
     }
 
@@ -357,7 +333,7 @@ impl Underlay {
     /// of the preferred source address, or the first one of the group's family.
     fn group_interface(&self, group: IpAddr) -> Option<InterfaceIndex> {
         let has = |link: &Link, wanted: &dyn Fn(IpAddr) -> bool| {
-            link.addresses.iter().any(|own| wanted(own.address))
+            link.addresses.iter().any(|own| wanted(own.addr()))
         };
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
             let index = self
@@ -443,30 +419,23 @@ pub fn wire_tag(tag: ApiTag) -> Option<Tag> {
 }
 
 fn link(view: View<'_>, interface: &resources::Interface) -> Link {
-    let prefix = |address: IpAddr, len: u8| Prefix { address, len };
     let gateways = [
         interface
             .gateway
-            .map(|via| (prefix(IpAddr::from([0; 4]), 0), IpAddr::V4(via))),
+            .map(|via| (Ipv4Net::default().into(), IpAddr::V4(via))),
         interface
             .gateway6
-            .map(|via| (prefix(IpAddr::from([0; 16]), 0), IpAddr::V6(via))),
+            .map(|via| (Ipv6Net::default().into(), IpAddr::V6(via))),
     ];
-    let routes = interface.routes.iter().map(|route| {
-        (
-            prefix(route.destination.network(), route.destination.prefix_len()),
-            route.via,
-        )
-    });
+    let routes = interface
+        .routes
+        .iter()
+        .map(|route| (route.destination, route.via));
     Link {
         id: interface.id.clone(),
         mtu: view.interface_mtu(interface),
         tag: interface.tag.and_then(wire_tag),
-        addresses: interface
-            .addresses
-            .iter()
-            .map(|own| prefix(own.addr(), own.prefix_len()))
-            .collect(),
+        addresses: interface.addresses.to_vec(),
         routes: routes.chain(gateways.into_iter().flatten()).collect(),
     }
 }
