@@ -6,7 +6,7 @@
 #
 # Every host of a lab is a network namespace named vtl-<lab>-<host>; its files are under /run/vtepd-lab/<lab>.
 # Whatever ends the script (success, a failed command, Ctrl-C) removes both, unless --keep was given.
-# peers.sh has the VTEPs that vtepd talks to, vtepd.sh the daemon itself.
+# peers.sh has the VTEPs that vtepd talks to, vtepd.sh the daemon itself, cloud.sh whole clouds from one description.
 
 set -Eeuo pipefail
 
@@ -26,6 +26,8 @@ source "$LAB_HOME/huge_pages.sh"
 source "$LAB_HOME/peers.sh"
 # shellcheck source=vtepd.sh
 source "$LAB_HOME/vtepd.sh"
+# shellcheck source=cloud.sh
+source "$LAB_HOME/cloud.sh"
 
 # ---------------------------------------------------------------------------------------------- begin and end
 
@@ -249,22 +251,41 @@ mac() {
   fi
 }
 
+# switch_add SWITCH MTU: a host that is a switch and nothing else. It carries tagged frames as they are.
+switch_add() {
+  host_add "$1"
+  ip -n "$(netns "$1")" link add br0 mtu "$2" type bridge forward_delay 0 mcast_snooping 0
+  ip -n "$(netns "$1")" link set br0 up
+}
+
+# switch_port SWITCH HOST DEV MTU: a cable from DEV of a host; the switch's port has the host's name.
+switch_port() {
+  link "$2" "$3" "$1" "$2" "$4"
+  ip -n "$(netns "$1")" link set "$2" master br0
+}
+
 # fabric_add MTU: the underlay, a switch named fabric. 1600 carries tenant packets of 1500 on IPv4 and IPv6.
 fabric_add() {
   FABRIC_MTU=$1
-  host_add fabric
-  ip -n "$(netns fabric)" link add br0 mtu "$FABRIC_MTU" type bridge forward_delay 0 mcast_snooping 0
-  ip -n "$(netns fabric)" link set br0 up
+  switch_add fabric "$1"
 }
 
-# fabric_port HOST [ADDRESS/LEN...]: connects up0 of a host to the underlay; the switch's port has the host's name.
+# fabric_port HOST [ADDRESS/LEN...]: connects up0 of a host to the underlay.
 fabric_port() {
   local host=$1
   shift
-  link "$host" up0 fabric "$host" "$FABRIC_MTU"
-  ip -n "$(netns fabric)" link set "$host" master br0
+  switch_port fabric "$host" up0 "$FABRIC_MTU"
   address "$host" up0 "$@"
 }
+
+# provider_add MTU: the network of the VLAN segments, a switch named provider.
+provider_add() {
+  PROVIDER_MTU=$1
+  switch_add provider "$1"
+}
+
+# provider_port HOST: connects prov0 of a host to it.
+provider_port() { switch_port provider "$1" prov0 "$PROVIDER_MTU"; }
 
 # fabric_snoop: the fabric snoops IGMPv3 and MLDv2 as a real switch does (version 3 knows no suppressed reports, so each
 # member is seen). Intervals are short, in hundredths of a second.

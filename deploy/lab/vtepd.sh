@@ -49,6 +49,12 @@ vtepd_uplink() {
   vtepd_device "$1" up0 "$FABRIC_MTU"
 }
 
+# vtepd_provider HOST: prov0 on the provider's switch, for VLAN segments. Its frames have a tag more than its MTU says.
+vtepd_provider() {
+  provider_port "$1"
+  vtepd_device "$1" prov0 "$PROVIDER_MTU"
+}
+
 # vtepd_access HOST VM [ADDRESS/LEN...] [mac=MAC] [mtu=MTU] [vlan=ID]: an end host (options: endhost) on a device
 # that has its name.
 vtepd_access() {

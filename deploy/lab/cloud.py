@@ -1,0 +1,159 @@
+#!/usr/bin/python3 -B
+"""One description of a cloud, and what each of its hosts makes of it.
+
+The description is vtepd's state document, for all hosts together: a port says the host it lives on, a host its underlay
+address with the prefix length. From it come the document that the vtepd on a host is given (state), the end hosts that
+have to be built (vms), the Open vSwitch host that stands beside it (ovs_dvr.py), and what may be seen on the wires
+between them (verify_cloud.py). Nothing of the cloud is said twice, and so no two can disagree.
+
+    cloud.py CLOUD state HOST     what the vtepd on HOST is told
+    cloud.py CLOUD vms HOST       its ports: name mac mtu vlan gateways addresses, a line each, lists with commas, - for none
+
+A port's end host and its interface have the port's name. VLAN segments are on the interface prov0 of each host.
+"""
+
+import copy
+import ipaddress
+import json
+import sys
+from pathlib import Path
+
+
+def load(path):
+    return Cloud(json.loads(Path(path).read_text()))
+
+
+def interface_id(mac):
+    """The modified EUI-64 interface identifier of a MAC address (RFC 4291, appendix A)."""
+    octets = bytearray(bytes.fromhex(mac.replace(":", "")))
+    octets[0] ^= 2
+    return bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])
+
+
+def link_local(mac):
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + interface_id(mac)))
+
+
+class Gateway:
+    """A router's interface in a network."""
+
+    def __init__(self, router, interface):
+        self.router = router
+        self.network = interface["network"]
+        self.mac = interface["mac"]
+        self.interfaces = [ipaddress.ip_interface(a) for a in interface["addresses"]]
+
+    def addresses(self):
+        """All that answer for it: its link-local address too."""
+        return [str(i.ip) for i in self.interfaces] + [link_local(self.mac)]
+
+
+class Cloud:
+    def __init__(self, document):
+        self.document = document
+        self.hosts = document["hosts"]
+        self.networks = document["networks"]
+        self.ports = document["ports"]
+        self.gateways = [
+            Gateway(name, interface)
+            for name, router in document.get("routers", {}).items()
+            for interface in router["interfaces"]
+        ]
+
+    def gateway(self, network):
+        """The first router's interface in a network, or None."""
+        return next((g for g in self.gateways if g.network == network), None)
+
+    def routed(self, one, other):
+        """True if some router has an interface in both networks."""
+        routers = [{g.router for g in self.gateways if g.network == n} for n in (one, other)]
+        return bool(routers[0] & routers[1])
+
+    def ports_of(self, host=None, network=None):
+        return {
+            name: port
+            for name, port in self.ports.items()
+            if host in (None, port["host"]) and network in (None, port["network"])
+        }
+
+    def is_vlan(self, network):
+        return self.networks[network]["segment"]["type"] == "vlan"
+
+    def vtep(self, host):
+        """The address of a host's VTEP, as text and without the prefix length."""
+        return self.hosts[host]["vtep"].split("/")[0]
+
+    def with_length(self, network, address):
+        """The address with the prefix length of its subnet."""
+        for subnet in self.networks[network].get("subnets", []):
+            cidr = ipaddress.ip_network(subnet["cidr"])
+            if ipaddress.ip_address(address) in cidr:
+                return f"{address}/{cidr.prefixlen}"
+        return address
+
+    # ------------------------------------------------------------------------------------- for vtepd
+
+    def state(self, here):
+        """The document for the vtepd on that host."""
+        networks = copy.deepcopy(self.networks)
+        interfaces = {}
+        if "vtep" in self.hosts[here]:
+            interfaces["up0"] = {"addresses": [self.hosts[here]["vtep"]]}
+        if any(self.is_vlan(n) for n in networks):
+            interfaces["prov0"] = {}
+        ports = copy.deepcopy(self.ports)
+        for name, port in ports.items():
+            if port["host"] == here:
+                interfaces[name] = {}
+                port["interface"] = name
+                del port["host"]
+        for name, network in networks.items():
+            others = {p["host"] for p in self.ports_of(network=name).values()} - {here}
+            if not self.is_vlan(name):
+                network["hosts"] = sorted(others)
+            network["bindings"] = [
+                {"interface": port_name} | ({"vlan": port["vlan"]} if "vlan" in port else {})
+                for port_name, port in self.ports_of(host=here, network=name).items()
+            ]
+        hosts = {name: dict(host) for name, host in self.hosts.items()}
+        for name, host in hosts.items():
+            host["vtep"] = self.vtep(name)
+        document = {"interfaces": interfaces, "hosts": hosts, "networks": networks, "ports": ports}
+        if "routers" in self.document:
+            document["routers"] = self.document["routers"]
+        return document
+
+    # --------------------------------------------------------------------------------- for end hosts
+
+    def vms(self, host):
+        for name, port in self.ports_of(host=host).items():
+            gateways = [g for g in self.gateways if g.network == port["network"]]
+            families = {}  # the first gateway address of each
+            for interface in (i for g in gateways for i in g.interfaces):
+                families.setdefault(interface.version, str(interface.ip))
+            addresses = [self.with_length(port["network"], a) for a in port.get("addresses", [])]
+            yield (
+                name,
+                port["mac"],
+                str(self.networks[port["network"]]["mtu"]),
+                str(port.get("vlan", "-")),
+                ",".join(families.values()) or "-",
+                ",".join(addresses) or "-",
+            )
+
+
+def main():
+    if len(sys.argv) != 4 or sys.argv[2] not in ("state", "vms"):
+        sys.exit(__doc__)
+    cloud, host = load(sys.argv[1]), sys.argv[3]
+    if host not in cloud.hosts:
+        sys.exit(f"cloud.py: no host {host!r} in {sys.argv[1]} (it has {', '.join(cloud.hosts)})")
+    if sys.argv[2] == "state":
+        print(json.dumps(cloud.state(host), indent=1))
+    else:
+        for fields in cloud.vms(host):
+            print(*fields)
+
+
+if __name__ == "__main__":
+    main()
