@@ -10,6 +10,7 @@ use vtepd_wire::craft;
 use vtepd_wire::flow::FlowHasher;
 use vtepd_wire::frame;
 use vtepd_wire::hash::KeyedHash;
+use vtepd_wire::{FromBytes, ipv4};
 
 const RUNS: usize = 20;
 const CALLS: u32 = 100_000;
@@ -26,6 +27,22 @@ fn main() {
             || u64::from(plain(black_box(bytes))),
         );
     }
+    let frame = craft::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4("192.0.2.1", "192.0.2.2")
+        .udp(1, 2, b"data");
+    let header = &frame[14..34];
+    print("IPv4 header holds", || {
+        u64::from(ipv4::checksum_ok(black_box(header)))
+    });
+    print("IPv4 header holds, by the sum for any length", || {
+        u64::from(Sum::new().add_bytes(black_box(header)).is_valid())
+    });
+    let routed = *ipv4::Header::ref_from_prefix(header).expect("a header").0;
+    print("TTL taken one off", || {
+        let mut header = black_box(routed);
+        header.decrement_ttl();
+        u64::from(header.checksum.get())
+    });
     print("delta of two addresses and a port, applied twice", || {
         let delta = Delta::new()
             .u32(black_box(0xc0a8_0109), black_box(0x0a64_0005))

@@ -64,6 +64,29 @@ impl Packet {
         Self::new(REPLY, sender_mac, sender_ip, target_mac, target_ip)
     }
 
+    /// Does anyone have `target_ip`? Nobody is told an address (RFC 5227, 2.1.1), so that the answer comes
+    /// back to `sender_mac` and no neighbour cache on the link changes.
+    #[inline]
+    #[must_use]
+    pub const fn probe(sender_mac: Mac, target_ip: Ipv4Addr) -> Self {
+        Self::request(sender_mac, Ipv4Addr::UNSPECIFIED, target_ip)
+    }
+
+    /// `ip` is at `mac`, told to everybody, in the form of a request (RFC 5227, 3). Those who
+    /// look only at replies need [`Packet::announcement_reply`] as well.
+    #[inline]
+    #[must_use]
+    pub const fn announcement(mac: Mac, ip: Ipv4Addr) -> Self {
+        Self::request(mac, ip, ip)
+    }
+
+    /// `ip` is at `mac`, told to everybody, in the form of a reply.
+    #[inline]
+    #[must_use]
+    pub const fn announcement_reply(mac: Mac, ip: Ipv4Addr) -> Self {
+        Self::reply(mac, ip, mac, ip)
+    }
+
     const fn new(
         operation: u16,
         sender_mac: Mac,
@@ -172,14 +195,37 @@ mod tests {
 
     #[test]
     fn probes_and_announcements_rfc5227() {
-        let probe = Packet::request(VM1, Ipv4Addr::UNSPECIFIED, VM1_IP);
+        let probe = Packet::probe(VM1, VM1_IP);
         assert!(probe.is_probe() && !probe.is_announcement());
-        let announcement = Packet::request(VM1, VM1_IP, VM1_IP);
+        let announcement = Packet::announcement(VM1, VM1_IP);
         assert!(announcement.is_announcement() && !announcement.is_probe());
-        let unsolicited = Packet::reply(VM1, VM1_IP, VM1, VM1_IP);
+        let unsolicited = Packet::announcement_reply(VM1, VM1_IP);
         assert!(unsolicited.is_announcement() && !unsolicited.is_probe());
         let nobody = Packet::request(VM1, Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
         assert!(nobody.is_probe() && !nobody.is_announcement());
+    }
+
+    /// A router's probe for an address without a port (golden P1), and what tells of a floating IP (F4).
+    #[test]
+    fn rfc5227_probe_and_announcements_byte_for_byte() {
+        let host = Mac([0xfa, 0x16, 0x3f, 0x7d, 0xd0, 0xdb]);
+        let probe = crate::craft::ethernet(Mac::BROADCAST, host)
+            .arp(Packet::probe(host, Ipv4Addr::new(192, 168, 2, 50)));
+        assert_eq!(
+            probe,
+            hex("ffffffffffff fa163f7dd0db 0806 0001080006040001
+                 fa163f7dd0db 00000000 000000000000 c0a80232")
+        );
+        let outside = Mac([0xfa, 0x16, 0x3e, 0x7d, 0xbd, 0x86]);
+        let address = Ipv4Addr::new(10, 100, 0, 7);
+        assert_eq!(
+            Packet::announcement(outside, address).as_bytes(),
+            hex("0001080006040001 fa163e7dbd86 0a640007 000000000000 0a640007")
+        );
+        assert_eq!(
+            Packet::announcement_reply(outside, address).as_bytes(),
+            hex("0001080006040002 fa163e7dbd86 0a640007 fa163e7dbd86 0a640007")
+        );
     }
 
     #[test]

@@ -67,6 +67,13 @@ impl Sum {
         self.add_words(sum_words(bytes), bytes.len() % 2 == 1)
     }
 
+    /// Adds what was summed apart, as if its bytes followed.
+    #[inline]
+    #[must_use]
+    pub fn add_sum(self, other: Self) -> Self {
+        self.add_words(other.words, other.odd)
+    }
+
     /// Adds two bytes, given as the number they are.
     #[inline]
     #[must_use]
@@ -324,6 +331,11 @@ mod tests {
                 .windows(2)
                 .fold(Sum::new(), |sum, cut| sum.add_bytes(&bytes[cut[0]..cut[1]]));
             prop_assert_eq!(sum.finish(), plain(&bytes));
+            let apart = cuts
+                .windows(2)
+                .map(|cut| Sum::new().add_bytes(&bytes[cut[0]..cut[1]]))
+                .fold(Sum::new(), Sum::add_sum);
+            prop_assert_eq!(apart.finish(), plain(&bytes));
         }
 
         #[test]

@@ -9,6 +9,14 @@ use crate::Malformed;
 use crate::checksum::Sum;
 use crate::ecn::Ecn;
 
+mod address;
+mod fragment;
+mod options;
+
+pub use address::{is_link_local, is_martian_destination, is_martian_source};
+pub use fragment::{Fragment, Fragments, fragments};
+pub use options::{BadOption, IpOption, IpOptions, has_source_route};
+
 /// Protocol number of ICMP.
 pub const PROTOCOL_ICMP: u8 = 1;
 /// Protocol number of IGMP.
@@ -231,7 +239,25 @@ pub fn check_lengths(bytes: &[u8], frame_l3_len: usize) -> Result<Checked, Malfo
 #[inline]
 #[must_use]
 pub fn checksum_ok(header: &[u8]) -> bool {
-    Sum::new().add_bytes(header).is_valid()
+    match <&[u8; Header::LEN]>::try_from(header) {
+        Ok(fixed) => fixed_checksum_ok(fixed),
+        Err(_) => Sum::new().add_bytes(header).is_valid(),
+    }
+}
+
+/// Nearly every header has no options, and a known length needs no loop: 1.1 ns instead of 2.5
+/// (`benches/speed.rs`, 2-core cloud machine).
+#[inline]
+fn fixed_checksum_ok(header: &[u8; Header::LEN]) -> bool {
+    // Five words of 32 bits cannot carry out of 64: one fold at the end is enough.
+    let (words, _) = header.as_chunks::<4>();
+    let sum = words
+        .iter()
+        .fold(0, |sum, word| sum + u64::from(u32::from_ne_bytes(*word)));
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    sum == 0xffff
 }
 
 /// The options of a packet that [`check`] has passed: between the fixed part and the payload.
@@ -348,5 +374,48 @@ mod tests {
         }
         header.decrement_ttl();
         assert_eq!(header.ttl, 0);
+    }
+
+    /// At every checksum there is, at the TTLs whose patch carries differently; and at every TTL.
+    #[test]
+    fn rfc1624_ttl_patches_are_what_summing_gives_at_all_values() {
+        let echo = hex(ECHO)[..Header::LEN].to_vec();
+        let ids = |step| (0..=u16::MAX).step_by(step);
+        let some = [1, 2, 64, 127, 128, 129, 254, 255].map(|ttl| (ttl, 1));
+        let all = (1..=255).map(|ttl| (ttl, 251));
+        for (ttl, step) in some.into_iter().chain(all) {
+            for id in ids(step) {
+                let mut bytes = [0; Header::LEN];
+                bytes.copy_from_slice(&echo);
+                let (header, _) = Header::mut_from_prefix(&mut bytes).unwrap();
+                header.identification.set(id);
+                header.ttl = ttl;
+                let sealed = |mut header: Header| {
+                    header.checksum.set(0);
+                    Sum::new().add_bytes(header.as_bytes()).finish()
+                };
+                header.checksum.set(sealed(*header));
+                header.decrement_ttl();
+                assert_eq!(header.ttl, ttl - 1);
+                assert_eq!(header.checksum.get(), sealed(*header), "{ttl} {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn checksums_of_fixed_headers_are_those_of_any() {
+        let sound = hex(ECHO)[..Header::LEN].to_vec();
+        for at in 0..Header::LEN {
+            for value in 0..=255 {
+                let mut header = sound.clone();
+                header[at] = value;
+                let expected = Sum::new().add_bytes(&header).is_valid();
+                assert_eq!(checksum_ok(&header), expected, "{at} {value}");
+            }
+        }
+        // A sum of zero is not one of 0xffff, and all ones carry furthest.
+        assert!(!checksum_ok(&[0; Header::LEN]));
+        assert!(checksum_ok(&[0xff; Header::LEN]));
+        assert!(!checksum_ok(&[]) && !checksum_ok(&sound[..19]));
     }
 }

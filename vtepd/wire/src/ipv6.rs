@@ -5,9 +5,9 @@ use core::net::Ipv6Addr;
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::Malformed;
 use crate::checksum::Sum;
 use crate::ecn::Ecn;
+use crate::{Mac, Malformed};
 
 /// Extension header: options for every hop; only ever the first.
 pub const HOP_BY_HOP: u8 = 0;
@@ -96,6 +96,12 @@ impl Header {
     #[inline]
     pub fn set_ecn(&mut self, ecn: Ecn) {
         self.set_traffic_class(ecn.in_byte(self.traffic_class()));
+    }
+
+    /// Takes one off the hop limit; zero stays zero. No checksum covers it.
+    #[inline]
+    pub fn decrement_hop_limit(&mut self) {
+        self.hop_limit = self.hop_limit.saturating_sub(1);
     }
 
     /// From whom.
@@ -294,6 +300,49 @@ pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from_octets([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xff, a, b, c])
 }
 
+/// The link-local address that belongs to a MAC address: `fe80::/64` and the modified EUI-64
+/// (RFC 4291, 2.5.6 and appendix A). A router's gateway address of last resort, and the only source that
+/// hosts take a router advertisement from.
+#[inline]
+#[must_use]
+pub const fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
+    // The universal/local bit is inverted, so that a hand-made address of ::1 needs no flag.
+    let a = a ^ 0x02;
+    Ipv6Addr::from_octets([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a, b, c, 0xff, 0xfe, d, e, f])
+}
+
+/// May no packet come from this address: unspecified, loopback, multicast, or IPv4-mapped
+/// (RFC 4291, 2.5.2, 2.5.3, 2.7; RFC 6890, 2.2.3)? Drop, and send no error. Duplicate address detection does
+/// come from `::`, but is never for a router to forward.
+#[inline]
+#[must_use]
+pub const fn is_martian_source(address: Ipv6Addr) -> bool {
+    address.is_multicast() || is_nowhere(address)
+}
+
+/// Is this no address to send a packet to: unspecified, loopback or IPv4-mapped? Groups are not
+/// martians: whether they are routed is the caller's question.
+#[inline]
+#[must_use]
+pub const fn is_martian_destination(address: Ipv6Addr) -> bool {
+    is_nowhere(address)
+}
+
+/// `::/127` and `::ffff:0:0/96`.
+#[inline]
+const fn is_nowhere(address: Ipv6Addr) -> bool {
+    let bits = address.to_bits();
+    bits <= 1 || bits >> 32 == 0xffff
+}
+
+/// `fe80::/10`: means something on one link only, so a router must not forward a packet from or to it
+/// (RFC 4291, 2.5.6).
+#[inline]
+#[must_use]
+pub const fn is_link_local(address: Ipv6Addr) -> bool {
+    address.is_unicast_link_local()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,5 +491,46 @@ mod tests {
     fn solicited_node_group_rfc4291_section_2_7_1() {
         let address: Ipv6Addr = "4037::01:800:200e:8c6c".parse().unwrap();
         assert_eq!(solicited_node(address).to_string(), "ff02::1:ff0e:8c6c");
+    }
+
+    #[test]
+    fn rfc4291_appendix_a_link_local_of_a_mac_address() {
+        let mac: Mac = "fa:16:3e:5b:89:14".parse().unwrap();
+        assert_eq!(link_local(mac).to_string(), "fe80::f816:3eff:fe5b:8914");
+        assert!(is_link_local(link_local(mac)));
+    }
+
+    #[test]
+    fn rfc4291_section_2_5_addresses_that_are_not_forwarded() {
+        let of = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+        for (address, source, destination) in [
+            ("::", true, true),
+            ("::1", true, true),
+            ("::2", false, false),
+            ("::ffff:192.0.2.1", true, true),
+            ("::fffe:192.0.2.1", false, false),
+            ("ff02::1", true, false),
+            ("2001:db8::1", false, false),
+            ("fd00::1", false, false),
+            ("fe80::1", false, false),
+        ] {
+            assert_eq!(is_martian_source(of(address)), source, "{address}");
+            assert_eq!(
+                is_martian_destination(of(address)),
+                destination,
+                "{address}"
+            );
+        }
+        assert!(is_link_local(of("febf::1")) && !is_link_local(of("fec0::1")));
+    }
+
+    #[test]
+    fn hop_limits_end_at_zero() {
+        let frame = packet().ttl(2).udp(1, 2, b"");
+        let mut header = *Header::ref_from_prefix(&frame[14..]).unwrap().0;
+        for left in [1, 0, 0] {
+            header.decrement_hop_limit();
+            assert_eq!(header.hop_limit, left);
+        }
     }
 }

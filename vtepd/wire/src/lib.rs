@@ -37,6 +37,9 @@
 //! | step over a frame | [`frame`] |
 //! | read link and network headers | [`ethernet`], [`arp`], [`ipv4`], [`ipv6`] |
 //! | read what they carry | [`udp`], [`tcp`], [`icmp`], [`icmpv6`], [`nd`], [`igmp`], [`mld`], [`vxlan`] |
+//! | answer as a router | [`icmp_error`], [`icmpv6_error`], [`nd`], [`arp`] |
+//! | cut a packet to an MTU | [`ipv4::fragments`] |
+//! | know what asks a DHCP server | [`dhcp`] |
 //! | sum or patch a checksum | [`checksum`] |
 //! | carry congestion marks through a tunnel | [`ecn`] |
 //! | spread flows, index tables | [`flow`], [`hash`] |
@@ -55,13 +58,16 @@ pub mod arp;
 pub mod checksum;
 #[cfg(any(test, feature = "build"))]
 pub mod craft;
+pub mod dhcp;
 pub mod ecn;
 pub mod ethernet;
 pub mod flow;
 pub mod frame;
 pub mod hash;
 pub mod icmp;
+pub mod icmp_error;
 pub mod icmpv6;
+pub mod icmpv6_error;
 pub mod igmp;
 pub mod ipv4;
 pub mod ipv6;
