@@ -37,7 +37,7 @@
 //! | step over a frame | [`frame`] |
 //! | read link and network headers | [`ethernet`], [`arp`], [`ipv4`], [`ipv6`] |
 //! | read what they carry | [`udp`], [`tcp`], [`icmp`], [`icmpv6`], [`nd`], [`igmp`], [`mld`], [`vxlan`] |
-//! | answer as a router | [`icmp_error`], [`icmpv6_error`], [`nd`], [`arp`] |
+//! | answer as a router | [`icmp_error`], [`icmpv6_error`], [`nd`], [`nd::router`], [`arp`] |
 //! | cut a packet to an MTU | [`ipv4::fragments`] |
 //! | know what asks a DHCP server | [`dhcp`] |
 //! | sum or patch a checksum | [`checksum`] |

@@ -1,4 +1,5 @@
-//! Neighbour discovery (RFC 4861): solicitations, advertisements and their options.
+//! Neighbour discovery (RFC 4861): solicitations, advertisements and their options; routers' are in
+//! [`router`].
 
 use core::net::Ipv6Addr;
 
@@ -9,6 +10,8 @@ use crate::checksum::Sum;
 use crate::icmpv6::{self, NEIGHBOUR_ADVERTISEMENT, NEIGHBOUR_SOLICITATION};
 use crate::ipv4::PROTOCOL_ICMPV6;
 use crate::{Mac, Malformed, ipv6};
+
+pub mod router;
 
 /// Hop limit of every message here: one that crossed a router is forged (RFC 4861, 3.1).
 pub const HOP_LIMIT: u8 = 255;
