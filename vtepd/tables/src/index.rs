@@ -55,6 +55,11 @@ index! {
     AdjacencyIndex, u16::MAX
 }
 
+index! {
+    /// A VRF: the address space of a router.
+    VrfIndex, u16::MAX
+}
+
 /// An interface of this daemon: the position in the configuration's device list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(transparent)]
