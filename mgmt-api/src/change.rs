@@ -1,13 +1,16 @@
 //! What a transaction changes, as the control plane sees it.
 
-use crate::resources::{Attachment, Host, Interface, Kind, Network, Port, StaticFdb};
+use crate::resources::{
+    Attachment, Host, Interface, Kind, KindVisitor, Network, Port, Router, RouterRoute, StaticFdb,
+    each_kind,
+};
 use crate::state::{Handle, Staged, State, View};
 
 /// A checked transaction, to be made true in the forwarding tables.
 ///
 /// Records refer to each other by [`Handle`], so that no text is looked up here. To program them so that no packet
 /// meets a reference to something missing: make what is new from left to right (interfaces, hosts, networks, ports and
-/// entries), then unmake what is gone from right to left.
+/// entries, routers, routes), then unmake what is gone from right to left.
 #[derive(Debug, Clone, Copy)]
 pub struct Changes<'a> {
     /// The state that the workers forward by now.
@@ -138,6 +141,16 @@ impl<'a> Changes<'a> {
         self.of()
     }
 
+    /// Changes of routers. Routes of their own lists are among them.
+    pub fn routers(self) -> impl Iterator<Item = Change<'a, Router>> {
+        self.of()
+    }
+
+    /// Changes of `routes`, those beside the routers' own lists.
+    pub fn routes(self) -> impl Iterator<Item = Change<'a, RouterRoute>> {
+        self.of()
+    }
+
     /// Changes of which network an interface's frames belong to, whatever binds them: a network's bindings,
     /// its VLAN segment, or a local port or static entry. Those that are bound no more come first: what comes may be the
     /// same VLAN of the same device, with another tag type or under another interface's name.
@@ -159,8 +172,8 @@ impl<'a> Changes<'a> {
         gone.into_iter().chain(bound)
     }
 
-    /// Changes of which remote hosts a network floods to: those named by it and those with a port or
-    /// static entry in it. (A VLAN segment has members too and floods to none of them.)
+    /// Changes of which remote hosts a network floods to: those named by it and those with a port, a
+    /// static entry or a router in it. (A VLAN segment has members too and floods to none of them.)
     pub fn members(self) -> impl Iterator<Item = MemberChange> {
         let touched = self.staged.into_iter().flat_map(Staged::touched_members);
         let all = self.staged.is_none().then_some(self.after).into_iter();
@@ -186,11 +199,17 @@ impl<'a> Changes<'a> {
     /// How many records of all kinds are touched.
     #[must_use]
     pub fn len(self) -> usize {
-        self.interfaces().count()
-            + self.hosts().count()
-            + self.networks().count()
-            + self.ports().count()
-            + self.fdb().count()
+        struct Count<'a>(Changes<'a>, usize);
+        impl KindVisitor for Count<'_> {
+            type Error = std::convert::Infallible;
+            fn visit<K: Kind>(&mut self) -> Result<(), Self::Error> {
+                self.1 += self.0.of::<K>().count();
+                Ok(())
+            }
+        }
+        let mut count = Count(self, 0);
+        let Ok(()) = each_kind(&mut count);
+        count.1
     }
 
     /// True if nothing is touched.

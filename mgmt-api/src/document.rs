@@ -356,8 +356,8 @@ impl KindVisitor for ReplaceKinds<'_, '_, '_> {
             .table::<K>()
             .iter()
             .filter(|(handle, _)| !named.contains(handle.index()));
-        for (_, record) in gone {
-            transaction.remove::<K>(&record.key(base.view()))?;
+        for (handle, record) in gone {
+            transaction.remove_found(&record.key(base.view()), handle);
             counts.deleted += 1;
         }
         Ok(())

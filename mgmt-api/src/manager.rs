@@ -431,7 +431,7 @@ mod tests {
     fn hosts(state: &State) -> Vec<String> {
         state
             .table::<Host>()
-            .after(None)
+            .range(..)
             .map(|(id, _, _)| id.to_string())
             .collect()
     }

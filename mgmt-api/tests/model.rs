@@ -349,7 +349,9 @@ fn transaction(operations: &[Operation]) -> Value {
 
 /// The model's documents as the API would show them: with its defaults.
 fn shown(documents: &Documents) -> Value {
-    let mut state = json!({"interfaces": {}, "hosts": {}, "networks": {}, "ports": {}, "fdb": {}});
+    let mut state = json!({
+        "interfaces": {}, "hosts": {}, "networks": {}, "ports": {}, "fdb": {}, "routers": {}, "routes": {},
+    });
     for ((kind, id), document) in documents {
         let mut defaults = match *kind {
             "interfaces" => json!({"device": id}),

@@ -17,6 +17,11 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
         "flood": {"mode": "multicast", "group": "239.1.1.1", "interface": "eth0"},
         "hosts": ["h1"], "learning": false, "ageing": 10, "learn_limit": 5, "vlan_transparent": true, "arp_suppression": false,
     });
+    let router = json!({
+        "description": "All fields.", "distributed": false, "host": "h1",
+        "interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:01", "addresses": ["192.168.1.1/24", "2001:db8:1::1/64"]}],
+        "routes": [{"destination": "0.0.0.0/0", "via": "192.168.1.254"}],
+    });
     let call = |method, template, path: &str, body, status| {
         (method, template, path.to_owned(), body, status)
     };
@@ -147,6 +152,30 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
         call("get", "/v1/fdb/{network}", "/v1/fdb/blue", None, 200),
         call("get", "/v1/fdb", "/v1/fdb?network=blue", None, 200),
         call("delete", "/v1/fdb", "/v1/fdb?network=blue", None, 200),
+        call(
+            "put",
+            "/v1/routers/{id}",
+            "/v1/routers/r1",
+            Some(router),
+            201,
+        ),
+        call("get", "/v1/routers/{id}", "/v1/routers/r1", None, 200),
+        call("get", "/v1/routers", "/v1/routers", None, 200),
+        call(
+            "put",
+            "/v1/routes/{router}/{address}/{length}",
+            "/v1/routes/r1/2001:db8::/32",
+            Some(json!({"via": ["2001:db8:1::fe", "2001:db8:1::fd"]})),
+            201,
+        ),
+        call(
+            "get",
+            "/v1/routes/{router}/{address}/{length}",
+            "/v1/routes/r1/2001:db8::/32",
+            None,
+            200,
+        ),
+        call("get", "/v1/routes/{router}", "/v1/routes/r1", None, 200),
         call("get", "/v1/state", "/v1/state", None, 200),
         call(
             "post",
@@ -185,6 +214,14 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
             None,
             409,
         ),
+        call(
+            "delete",
+            "/v1/routes/{router}/{address}/{length}",
+            "/v1/routes/r1/2001:db8::/32",
+            None,
+            204,
+        ),
+        call("delete", "/v1/routers/{id}", "/v1/routers/r1", None, 204),
         call(
             "delete",
             "/v1/fdb/{network}/{mac}",

@@ -1,5 +1,6 @@
 //! `fdb`: static MAC entries of stations that are no ports: no addresses, no identifier of their own.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use super::{Key, Kind, Location, Network, Spec, Tpid, Vid};
 use crate::id::{Id, IdError};
 use crate::mac::{Mac, MacError};
 use crate::refusal::Refusal;
-use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, View};
+use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, Used, View};
 
 /// What names a static entry: written `network/mac`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -123,9 +124,11 @@ impl Kind for StaticFdb {
     const TAG: u8 = 5;
     const SINGULAR: &'static str = "static MAC entry";
     const KEY_PARTS: &'static [&'static str] = &["network", "mac"];
+    const LISTED_WITHIN: &'static [&'static str] = &["network"];
     const ABOUT: &'static str = "A static MAC entry: a station that is no port.";
 
     type Key = FdbKey;
+    type Order = (Handle<Network>, Mac);
     type Spec = StaticFdbSpec;
 
     fn resolve(key: &FdbKey, spec: StaticFdbSpec, view: View<'_>) -> Result<Self, Refusal> {
@@ -171,8 +174,24 @@ impl Kind for StaticFdb {
         }
     }
 
-    fn claims(&self, _own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {
-        claim(Claim::StaticMac(self.network, self.mac));
+    fn order(&self) -> Self::Order {
+        (self.network, self.mac)
+    }
+
+    fn order_of<'k>(key: &'k FdbKey, view: View<'_>) -> Option<Cow<'k, Self::Order>> {
+        let network = view.find::<Network>(&key.network)?;
+        Some(Cow::Owned((network, key.mac)))
+    }
+
+    fn within(used: Used) -> Option<(Self::Order, Self::Order)> {
+        match used {
+            Used::Network(own) => Some(((own, Mac([0; 6])), (own, Mac([0xff; 6])))),
+            _ => None,
+        }
+    }
+
+    fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {
+        claim(Claim::StaticMac(self.network, self.mac, own));
         self.location.claims(self.network, claim);
     }
 

@@ -1,5 +1,6 @@
 //! `hosts`: the VTEPs of the fabric, this one and the others.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,7 @@ impl Kind for Host {
     const ABOUT: &'static str = "A VTEP of the fabric: another host, or settings of this one.";
 
     type Key = Id;
+    type Order = Id;
     type Spec = HostSpec;
 
     fn resolve(key: &Id, spec: HostSpec, view: View<'_>) -> Result<Self, Refusal> {
@@ -179,6 +181,14 @@ impl Kind for Host {
 
     fn key(&self, _view: View<'_>) -> Id {
         self.id.clone()
+    }
+
+    fn order(&self) -> Id {
+        self.id.clone()
+    }
+
+    fn order_of<'k>(key: &'k Id, _view: View<'_>) -> Option<Cow<'k, Id>> {
+        Some(Cow::Borrowed(key))
     }
 
     fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {

@@ -1,5 +1,6 @@
 //! `interfaces`: the devices of the box, and what the underlay needs of them.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -54,7 +55,7 @@ pub struct InterfaceSpec {
     pub routes: Vec<RouteSpec>,
 }
 
-/// A route of the underlay as written in the API.
+/// A route of the underlay or of a router as written in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Route)]
@@ -62,7 +63,7 @@ pub struct RouteSpec {
     /// The prefix.
     #[schema(value_type = String, examples("198.51.100.0/24"))]
     pub destination: IpNet,
-    /// The next hop, on a subnet of the interface.
+    /// The next hop, on a connected subnet.
     #[schema(value_type = String, examples("192.0.2.1"))]
     pub via: IpAddr,
 }
@@ -71,13 +72,22 @@ pub struct RouteSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceIndex(pub u32);
 
-/// A route of the underlay.
+/// A route of the underlay or of a router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     /// The prefix, host bits cleared.
     pub destination: IpNet,
     /// The next hop.
     pub via: IpAddr,
+}
+
+impl From<&Route> for RouteSpec {
+    fn from(route: &Route) -> Self {
+        Self {
+            destination: route.destination,
+            via: route.via,
+        }
+    }
 }
 
 /// An interface.
@@ -224,6 +234,7 @@ impl Kind for Interface {
         "A device of the box. With addresses it carries the underlay: VXLAN is terminated on them.";
 
     type Key = Id;
+    type Order = Id;
     type Spec = InterfaceSpec;
 
     fn resolve(key: &Id, spec: InterfaceSpec, view: View<'_>) -> Result<Self, Refusal> {
@@ -276,19 +287,20 @@ impl Kind for Interface {
             vlan: self.tag.map(|tag| tag.vid),
             gateway: self.gateway,
             gateway6: self.gateway6,
-            routes: self
-                .routes
-                .iter()
-                .map(|route| RouteSpec {
-                    destination: route.destination,
-                    via: route.via,
-                })
-                .collect(),
+            routes: self.routes.iter().map(RouteSpec::from).collect(),
         }
     }
 
     fn key(&self, _view: View<'_>) -> Id {
         self.id.clone()
+    }
+
+    fn order(&self) -> Id {
+        self.id.clone()
+    }
+
+    fn order_of<'k>(key: &'k Id, _view: View<'_>) -> Option<Cow<'k, Id>> {
+        Some(Cow::Borrowed(key))
     }
 
     fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {

@@ -1,5 +1,6 @@
 //! What every kind of resource has, and the list of kinds.
 
+use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use super::{Host, Interface, Network, Port, StaticFdb};
+use super::{Host, Interface, Network, Port, Router, RouterRoute, StaticFdb};
 use crate::id::Id;
 use crate::refusal::Refusal;
 use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, Used, View};
@@ -60,8 +61,13 @@ pub trait Kind: Sized + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// One sentence on what it is, for the API's document.
     const ABOUT: &'static str;
 
+    /// The parts of the key that its lists stand within, so that `/v1/fdb/blue` lists the entries of `blue`.
+    const LISTED_WITHIN: &'static [&'static str] = &[];
+
     /// What names one.
     type Key: Key;
+    /// What the table is ordered by: the key, with a handle for what it stands within. There may be a million.
+    type Order: Ord + Hash + Clone + Debug + Send + Sync + 'static;
     /// Its document.
     type Spec: Spec;
 
@@ -76,6 +82,18 @@ pub trait Kind: Sized + Clone + PartialEq + Debug + Send + Sync + 'static {
 
     /// The key again.
     fn key(&self, view: View<'_>) -> Self::Key;
+
+    /// Where it stands in the order.
+    fn order(&self) -> Self::Order;
+
+    /// Where the record of a key stands in the order; `None` if what it stands within does not exist.
+    fn order_of<'k>(key: &'k Self::Key, view: View<'_>) -> Option<Cow<'k, Self::Order>>;
+
+    /// The first and the last there can be of those that stand within `used`, if this kind's records stand within such.
+    fn within(used: Used) -> Option<(Self::Order, Self::Order)> {
+        let _ = used;
+        None
+    }
 
     /// Everything this record uses or occupies. `own` is its handle.
     fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim));
@@ -117,5 +135,7 @@ pub fn each_kind<V: KindVisitor>(visitor: &mut V) -> Result<(), V::Error> {
     visitor.visit::<Host>()?;
     visitor.visit::<Network>()?;
     visitor.visit::<Port>()?;
-    visitor.visit::<StaticFdb>()
+    visitor.visit::<StaticFdb>()?;
+    visitor.visit::<Router>()?;
+    visitor.visit::<RouterRoute>()
 }

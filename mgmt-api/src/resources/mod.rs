@@ -24,6 +24,9 @@ mod kind;
 mod location;
 mod network;
 mod port;
+mod prefix;
+mod router;
+mod router_route;
 
 pub use addresses::AddressList;
 pub use attachment::{Attachment, Tag, Tpid, Vid};
@@ -35,5 +38,7 @@ pub use kind::{Key, Kind, KindVisitor, Spec, each_kind};
 pub use location::Location;
 pub use network::{BindingSpec, Flood, FloodSpec, Network, NetworkSpec, Segment, SegmentSpec, Vni};
 pub use port::{Port, PortSpec};
+pub use router::{Router, RouterInterface, RouterInterfaceSpec, RouterSpec};
+pub use router_route::{RouteKey, RouteKeyError, RouterRoute, RouterRouteSpec};
 
 pub use crate::state::Handle;

@@ -1,5 +1,6 @@
 //! `networks`: the tenants' layer 2, each a VXLAN or a VLAN segment.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -522,6 +523,7 @@ impl Kind for Network {
         "A layer-2 network: a VXLAN or VLAN segment, and where it meets this box's interfaces.";
 
     type Key = Id;
+    type Order = Id;
     type Spec = NetworkSpec;
 
     fn resolve(key: &Id, spec: NetworkSpec, view: View<'_>) -> Result<Self, Refusal> {
@@ -583,6 +585,14 @@ impl Kind for Network {
 
     fn key(&self, _view: View<'_>) -> Id {
         self.id.clone()
+    }
+
+    fn order(&self) -> Id {
+        self.id.clone()
+    }
+
+    fn order_of<'k>(key: &'k Id, _view: View<'_>) -> Option<Cow<'k, Id>> {
+        Some(Cow::Borrowed(key))
     }
 
     fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {

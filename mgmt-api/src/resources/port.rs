@@ -1,5 +1,6 @@
 //! `ports`: the stations of the networks, local and remote.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,7 @@ impl Kind for Port {
         "A station of a network: its MAC and IP addresses and where it lives.";
 
     type Key = Id;
+    type Order = Id;
     type Spec = PortSpec;
 
     fn resolve(key: &Id, spec: PortSpec, view: View<'_>) -> Result<Self, Refusal> {
@@ -130,6 +132,14 @@ impl Kind for Port {
 
     fn key(&self, _view: View<'_>) -> Id {
         self.id.clone()
+    }
+
+    fn order(&self) -> Id {
+        self.id.clone()
+    }
+
+    fn order_of<'k>(key: &'k Id, _view: View<'_>) -> Option<Cow<'k, Id>> {
+        Some(Cow::Borrowed(key))
     }
 
     fn claims(&self, own: Handle<Self>, claim: &mut dyn FnMut(Claim)) {

@@ -1,11 +1,14 @@
 //! Lists in pages: ordered by identifier, so that a page stays the same while others write.
 
+use std::borrow::Cow;
+use std::ops::Bound;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::{Code, Refusal};
-use crate::resources::{Host, Interface, Kind, Network, Spec};
+use crate::resources::{Host, Interface, Kind, Network, Router, Spec};
 use crate::state::{Claim, Place, State, Used, View};
 
 /// Items of a page unless asked otherwise.
@@ -24,6 +27,9 @@ pub(super) struct ListParams {
     pub network: Option<Id>,
     pub host: Option<Id>,
     pub interface: Option<Id>,
+    /// Given by the path only.
+    #[serde(skip)]
+    pub router: Option<Id>,
 }
 
 /// A page of a list.
@@ -66,7 +72,8 @@ pub(super) fn page<K: Kind>(
     params: &ListParams,
 ) -> Result<Page<K::Spec>, Refusal> {
     let limit = limit(params.limit)?;
-    let mut after = params.after.as_deref().map(parse_after::<K>).transpose()?;
+    let after = params.after.as_deref().map(parse_after::<K>).transpose()?;
+    let mut from = None;
     let mut items = Vec::new();
     let mut last = None;
     let mut more = true;
@@ -75,8 +82,10 @@ pub(super) fn page<K: Kind>(
         read(&mut |state| match Filter::new(params, state.view()) {
             Err(refusal) => refused = Some(refusal),
             Ok(filter) => {
+                let view = state.view();
                 let mut scanned = 0;
-                for (key, _, record) in state.table::<K>().after(after.as_ref()).take(SCAN) {
+                let range = filter.range::<K>(from.take(), after.as_ref(), view);
+                for (order, _, record) in state.table::<K>().range(range).take(SCAN) {
                     scanned += 1;
                     if filter.takes(record) {
                         if items.len() == limit {
@@ -84,10 +93,11 @@ pub(super) fn page<K: Kind>(
                             items.push(None);
                             return;
                         }
-                        last = Some(key.clone());
-                        items.push(Some(named_spec(record, key, state.view())));
+                        let key = record.key(view);
+                        items.push(Some(named_spec(record, &key, view)));
+                        last = Some(key);
                     }
-                    after = Some(key.clone());
+                    from = Some(order.clone());
                 }
                 more = scanned == SCAN;
             }
@@ -157,12 +167,39 @@ impl Filter {
             Some(host) => filter.uses.push(Used::Host(find::<Host>(host, view)?)),
             None => {}
         }
+        if let Some(router) = &params.router {
+            filter
+                .uses
+                .push(Used::Router(find::<Router>(router, view)?));
+        }
         if let Some(interface) = &params.interface {
             filter
                 .uses
                 .push(Used::Interface(find::<Interface>(interface, view)?));
         }
         Ok(filter)
+    }
+
+    /// The part of the table to look through: what stands within one of the given resources, after the last one that
+    /// was looked at or else after the one asked for.
+    fn range<K: Kind>(
+        &self,
+        looked_at: Option<K::Order>,
+        after: Option<&K::Key>,
+        view: View<'_>,
+    ) -> (Bound<K::Order>, Bound<K::Order>) {
+        let within = self.uses.iter().find_map(|used| K::within(*used));
+        let after = after.and_then(|after| K::order_of(after, view));
+        let from = looked_at.or(after.map(Cow::into_owned));
+        match (within, from) {
+            (Some((first, last)), Some(from)) if first <= from => (
+                Bound::Excluded(from.min(last.clone())),
+                Bound::Included(last),
+            ),
+            (Some((first, last)), _) => (Bound::Included(first), Bound::Included(last)),
+            (None, Some(from)) => (Bound::Excluded(from), Bound::Unbounded),
+            (None, None) => (Bound::Unbounded, Bound::Unbounded),
+        }
     }
 
     fn takes<K: Kind>(&self, record: &K) -> bool {

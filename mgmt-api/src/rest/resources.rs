@@ -41,10 +41,9 @@ fn item_path<K: Kind>() -> String {
     format!("/v1/{}{}", K::NAME, parts.collect::<String>())
 }
 
-/// The path of the list. Static entries are listed by network: `/v1/fdb` is the table itself.
+/// The path of the list. Static entries are listed by network, `/v1/fdb` is the table itself; routes by router.
 fn list_path<K: Kind>() -> String {
-    let (_, outer) = K::KEY_PARTS.split_last().unwrap_or((&"", &[]));
-    let parts = outer.iter().map(|part| format!("/{{{part}}}"));
+    let parts = K::LISTED_WITHIN.iter().map(|part| format!("/{{{part}}}"));
     format!("/v1/{}{}", K::NAME, parts.collect::<String>())
 }
 
@@ -156,12 +155,9 @@ async fn shown<K: Kind>(api: &Arc<Api>, key: K::Key) -> Result<K::Spec, Problem>
     let name = format!("{}/{key}", K::NAME);
     let message = format!("there is no {} {key}", K::SINGULAR);
     let read = move |state: &crate::state::State| {
-        let handle = state.table::<K>().find(&key)?;
-        Some(named_spec(
-            state.table::<K>().get(handle)?,
-            &key,
-            state.view(),
-        ))
+        let view = state.view();
+        let record = view.get(view.find::<K>(&key)?)?;
+        Some(named_spec(record, &key, view))
     };
     let found = api.read(read).await?;
     found.ok_or_else(|| Refusal::new(Code::NotFound, message).of(name).into())
@@ -174,14 +170,12 @@ async fn list_resources<K: Kind>(
     uri: axum::http::Uri,
 ) -> Result<Response, Problem> {
     for (name, value) in &path {
-        if name == "network" {
-            let network = value.parse().map_err(|error| {
-                Refusal::new(
-                    Code::Invalid,
-                    format!("{value:?} names no network: {error}"),
-                )
-            })?;
-            params.network = Some(network);
+        let id = value.parse().map_err(|error| {
+            Refusal::new(Code::Invalid, format!("{value:?} names no {name}: {error}"))
+        })?;
+        match name {
+            "router" => params.router = Some(id),
+            _ => params.network = Some(id),
         }
     }
     let path = uri.path().to_owned();

@@ -181,12 +181,13 @@ impl KindVisitor for Export<'_> {
             .extend_from_slice(if is_first { b"{\"" } else { b",\"" });
         self.piece.extend_from_slice(K::NAME.as_bytes());
         self.piece.extend_from_slice(b"\":{");
-        for (index, (key, _, record)) in self.state.table::<K>().after(None).enumerate() {
+        for (index, (_, _, record)) in self.state.table::<K>().range(..).enumerate() {
             if index > 0 {
                 self.piece.push(b',');
             }
             let spec = record.spec(self.state.view());
-            serde_json::to_writer(&mut self.piece, key).expect("a key is text");
+            let key = record.key(self.state.view());
+            serde_json::to_writer(&mut self.piece, &key).expect("a key is text");
             self.piece.push(b':');
             serde_json::to_writer(&mut self.piece, &spec).expect("documents are plain values");
             if self.piece.len() >= PIECE {

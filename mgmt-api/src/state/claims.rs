@@ -1,14 +1,16 @@
 //! What records use and occupy, counted, so that a contradiction is one look-up away.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
 
 use super::Handle;
 use crate::mac::Mac;
-use crate::resources::{Attachment, DeviceIndex, Host, Interface, Network, Port, Vni};
+use crate::resources::{
+    Attachment, DeviceIndex, Host, Interface, Network, Port, Router, StaticFdb, Vni,
+};
 
 /// One thing a record uses or occupies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,13 @@ pub enum Claim {
     /// A port has this IP address in the network.
     PortAddress(Handle<Network>, IpAddr, Handle<Port>),
     /// A static entry has this MAC address in the network.
-    StaticMac(Handle<Network>, Mac),
+    StaticMac(Handle<Network>, Mac, Handle<StaticFdb>),
+    /// A router has an interface in the network.
+    Gateway(Handle<Network>, Handle<Router>),
+    /// That interface has this MAC address.
+    GatewayMac(Handle<Network>, Mac, Handle<Router>),
+    /// That interface has this IP address.
+    GatewayAddress(Handle<Network>, IpAddr, Handle<Router>),
 }
 
 /// What is referred to.
@@ -36,6 +44,10 @@ pub enum Used {
     Host(Handle<Host>),
     /// A network.
     Network(Handle<Network>),
+    /// A router.
+    Router(Handle<Router>),
+    /// A MAC address as a gateway's, in whatever network.
+    GatewayMac(Mac),
     /// The larger outer header of a remote VTEP with an IPv6 address.
     RemoteIpv6,
 }
@@ -77,14 +89,16 @@ pub(super) struct Tallies {
     pub used: HashMap<Used, u32>,
     pub members: BTreeMap<(Handle<Network>, Handle<Host>), u32>,
     pub held: BTreeMap<(Place, Owner), u32>,
+    pub gateways: BTreeMap<(Handle<Network>, Handle<Router>), u32>,
 }
 
 /// What a transaction adds to the counts and takes from them.
 #[derive(Debug, Default)]
 pub(super) struct StagedTallies {
     pub used: HashMap<Used, i64>,
-    pub members: HashMap<(Handle<Network>, Handle<Host>), i64>,
+    pub members: BTreeMap<(Handle<Network>, Handle<Host>), i64>,
     pub held: BTreeMap<(Place, Owner), i64>,
+    pub gateways: BTreeMap<(Handle<Network>, Handle<Router>), i64>,
 }
 
 impl StagedTallies {
@@ -93,8 +107,15 @@ impl StagedTallies {
             Claim::Uses(used) => *self.used.entry(used).or_default() += by,
             Claim::Member(network, host) => *self.members.entry((network, host)).or_default() += by,
             Claim::Holds(place, owner) => *self.held.entry((place, owner)).or_default() += by,
-            // Found through the ports' fingerprints and the static entries' own table.
-            Claim::PortMac(..) | Claim::PortAddress(..) | Claim::StaticMac(..) => {}
+            Claim::Gateway(network, router) => {
+                *self.gateways.entry((network, router)).or_default() += by;
+            }
+            // Found through fingerprints and the static entries' own table.
+            Claim::PortMac(..)
+            | Claim::PortAddress(..)
+            | Claim::StaticMac(..)
+            | Claim::GatewayMac(..)
+            | Claim::GatewayAddress(..) => {}
         }
     }
 }
@@ -116,6 +137,11 @@ impl Tallies {
                 self.held.remove(&held);
             }
         }
+        for (gateway, by) in staged.gateways {
+            if add(self.gateways.entry(gateway).or_default(), by) {
+                self.gateways.remove(&gateway);
+            }
+        }
     }
 }
 
@@ -130,38 +156,57 @@ pub(super) fn after(count: u32, by: i64) -> u32 {
     u32::try_from(i64::from(count) + by).expect("claims are given back as often as they were made")
 }
 
-/// The count before and after.
-pub(super) fn count<T: Hash + Eq>(
-    base: Option<u32>,
-    staged: Option<&HashMap<T, i64>>,
-    of: &T,
-) -> (u32, u32) {
-    let before = base.unwrap_or(0);
-    let by = staged
-        .and_then(|staged| staged.get(of))
-        .copied()
-        .unwrap_or(0);
-    (before, after(before, by))
-}
-
 impl Tallies {
     /// The owners of a place once `staged` is taken over. More than one is a contradiction.
     pub fn owners(&self, staged: Option<&StagedTallies>, place: Place) -> Vec<Owner> {
         let range = (place, Owner::FIRST)..=(place, Owner::LAST);
-        let delta = |key| {
-            staged
-                .and_then(|staged| staged.held.get(key))
-                .copied()
-                .unwrap_or(0)
-        };
-        let kept = self.held.range(range.clone());
-        let kept = kept.filter(|(key, count)| after(**count, delta(key)) > 0);
-        let mut owners: Vec<Owner> = kept.map(|((_, owner), _)| *owner).collect();
-        if let Some(staged) = staged {
-            let came = staged.held.range(range);
-            let came = came.filter(|(key, by)| **by > 0 && !self.held.contains_key(key));
-            owners.extend(came.map(|((_, owner), _)| *owner));
-        }
-        owners
+        let staged = staged.map(|staged| &staged.held);
+        counted(&self.held, staged, range, |(_, owner)| owner)
     }
+
+    /// The remote hosts the network floods to once `staged` is taken over.
+    pub fn members(
+        &self,
+        staged: Option<&StagedTallies>,
+        network: Handle<Network>,
+    ) -> Vec<Handle<Host>> {
+        let range = (network, Handle::new(0))..=(network, Handle::new(u32::MAX));
+        let staged = staged.map(|staged| &staged.members);
+        counted(&self.members, staged, range, |(_, host)| host)
+    }
+
+    /// The routers with an interface in the network once `staged` is taken over.
+    pub fn routers(
+        &self,
+        staged: Option<&StagedTallies>,
+        network: Handle<Network>,
+    ) -> Vec<Handle<Router>> {
+        let range = (network, Handle::new(0))..=(network, Handle::new(u32::MAX));
+        let staged = staged.map(|staged| &staged.gateways);
+        counted(&self.gateways, staged, range, |(_, router)| router)
+    }
+}
+
+/// What is counted in a range once the staged part is taken over.
+fn counted<T: Ord + Copy, U>(
+    base: &BTreeMap<T, u32>,
+    staged: Option<&BTreeMap<T, i64>>,
+    range: RangeInclusive<T>,
+    show: impl Fn(T) -> U,
+) -> Vec<U> {
+    let by = |key: &T| {
+        staged
+            .and_then(|staged| staged.get(key))
+            .copied()
+            .unwrap_or(0)
+    };
+    let kept = base.range(range.clone());
+    let kept = kept.filter(|(key, count)| after(**count, by(key)) > 0);
+    let mut found: Vec<U> = kept.map(|(key, _)| show(*key)).collect();
+    if let Some(staged) = staged {
+        let came = staged.range(range);
+        let came = came.filter(|(key, by)| **by > 0 && !base.contains_key(key));
+        found.extend(came.map(|(key, _)| show(*key)));
+    }
+    found
 }

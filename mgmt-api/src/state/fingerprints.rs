@@ -1,6 +1,6 @@
-//! Finds the port with a MAC or IP address of a network, at 9 to 18 bytes an entry.
+//! Finds the port or gateway with a MAC or IP address of a network, at 9 to 18 bytes an entry.
 //!
-//! The keys are not kept: an entry is 32 bits of the key's hash and the port's handle, and the port's record
+//! The keys are not kept: an entry is 32 bits of the key's hash and the record's handle, and the record
 //! says whether it was meant. The hash is keyed at start, so that no tenant can choose colliding addresses.
 
 use std::hash::{BuildHasher, Hash};
@@ -10,70 +10,101 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Handle;
 use crate::mac::Mac;
-use crate::resources::{Network, Port};
+use crate::resources::{Kind, Network, Port, Router};
 
-/// An address of a port in its network.
+/// An address of a station in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum PortKey {
+pub(super) enum StationKey {
     Mac(Handle<Network>, Mac),
     Address(Handle<Network>, IpAddr),
 }
 
-impl PortKey {
-    /// True if the port has this address.
-    pub fn is_of(self, port: &Port) -> bool {
+impl StationKey {
+    pub fn network(self) -> Handle<Network> {
         match self {
-            Self::Mac(network, mac) => port.network == network && port.mac == mac,
-            Self::Address(network, address) => {
-                port.network == network && port.addresses.contains(address)
-            }
+            Self::Mac(network, _) | Self::Address(network, _) => network,
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+/// A kind whose records have addresses in networks.
+pub(super) trait Station: Kind {
+    /// True if the record has this address.
+    fn has(&self, key: StationKey) -> bool;
+}
+
+impl Station for Port {
+    fn has(&self, key: StationKey) -> bool {
+        self.network == key.network()
+            && match key {
+                StationKey::Mac(_, mac) => self.mac == mac,
+                StationKey::Address(_, address) => self.addresses.contains(address),
+            }
+    }
+}
+
+impl Station for Router {
+    fn has(&self, key: StationKey) -> bool {
+        self.interface_in(key.network())
+            .is_some_and(|own| match key {
+                StationKey::Mac(_, mac) => own.mac == mac,
+                StationKey::Address(_, address) => own.has_address(address),
+            })
+    }
+}
+
+#[derive(Debug)]
+struct Entry<K> {
     fingerprint: u32,
-    port: Handle<Port>,
+    record: Handle<K>,
 }
 
 /// The hash both the accepted state and the transactions over it use.
 pub(super) type Keyed = DefaultHashBuilder;
 
-pub(super) fn fingerprint(keyed: &Keyed, key: PortKey) -> u32 {
+pub(super) fn fingerprint(keyed: &Keyed, key: StationKey) -> u32 {
     (keyed.hash_one(key) >> 32) as u32
 }
 
-/// Fingerprints of ports' addresses. The same one may be there for several ports.
-#[derive(Debug, Default)]
-pub(super) struct Fingerprints {
-    entries: HashTable<Entry>,
+/// Fingerprints of addresses of one kind's records. The same one may be there for several records.
+#[derive(Debug)]
+pub(super) struct Fingerprints<K> {
+    entries: HashTable<Entry<K>>,
 }
 
-impl Fingerprints {
-    pub fn insert(&mut self, fingerprint: u32, port: Handle<Port>) {
+impl<K> Default for Fingerprints<K> {
+    fn default() -> Self {
+        Self {
+            entries: HashTable::new(),
+        }
+    }
+}
+
+impl<K> Fingerprints<K> {
+    pub fn insert(&mut self, fingerprint: u32, record: Handle<K>) {
+        let entry = Entry {
+            fingerprint,
+            record,
+        };
         self.entries
-            .insert_unique(spread(fingerprint), Entry { fingerprint, port }, |entry| {
+            .insert_unique(spread(fingerprint), entry, |entry| {
                 spread(entry.fingerprint)
             });
     }
 
-    pub fn remove(&mut self, fingerprint: u32, port: Handle<Port>) {
-        let entry = Entry { fingerprint, port };
-        if let Ok(found) = self
-            .entries
-            .find_entry(spread(fingerprint), |other| *other == entry)
-        {
+    pub fn remove(&mut self, fingerprint: u32, record: Handle<K>) {
+        let is_it = |other: &Entry<K>| other.fingerprint == fingerprint && other.record == record;
+        if let Ok(found) = self.entries.find_entry(spread(fingerprint), is_it) {
             found.remove();
         }
     }
 
-    /// Ports whose address may be the one with this fingerprint.
-    pub fn candidates(&self, fingerprint: u32) -> impl Iterator<Item = Handle<Port>> + '_ {
+    /// Records whose address may be the one with this fingerprint.
+    pub fn candidates(&self, fingerprint: u32) -> impl Iterator<Item = Handle<K>> + '_ {
         let entries = self.entries.iter_hash(spread(fingerprint));
         entries
             .filter(move |entry| entry.fingerprint == fingerprint)
-            .map(|entry| entry.port)
+            .map(|entry| entry.record)
     }
 
     pub fn reserve(&mut self, additional: usize) {

@@ -1,9 +1,10 @@
-//! One kind's records: a slab addressed by handles, and the order of their keys.
+//! One kind's records: a slab addressed by handles, and their order.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::ops::RangeBounds;
 
 use hashbrown::HashMap;
 
@@ -71,7 +72,7 @@ impl<K> fmt::Debug for Handle<K> {
 #[derive(Debug)]
 pub struct Table<K: Kind> {
     slots: Vec<Option<K>>,
-    keys: BTreeMap<K::Key, Handle<K>>,
+    order: BTreeMap<K::Order, Handle<K>>,
     free: Vec<u32>,
 }
 
@@ -79,7 +80,7 @@ impl<K: Kind> Default for Table<K> {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
-            keys: BTreeMap::new(),
+            order: BTreeMap::new(),
             free: Vec::new(),
         }
     }
@@ -89,13 +90,13 @@ impl<K: Kind> Table<K> {
     /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.order.len()
     }
 
     /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.order.is_empty()
     }
 
     /// The record, while the handle lives.
@@ -104,10 +105,10 @@ impl<K: Kind> Table<K> {
         self.slots.get(handle.index())?.as_ref()
     }
 
-    /// The handle of a key.
+    /// The handle of the record that stands here in the order.
     #[must_use]
-    pub fn find(&self, key: &K::Key) -> Option<Handle<K>> {
-        self.keys.get(key).copied()
+    pub fn find(&self, order: &K::Order) -> Option<Handle<K>> {
+        self.order.get(order).copied()
     }
 
     /// Every record, by handle.
@@ -116,15 +117,13 @@ impl<K: Kind> Table<K> {
         slots.filter_map(|(handle, record)| Some((handle, record.as_ref()?)))
     }
 
-    /// Records in the order of their keys, those after `after` (all of them if `None`).
-    pub fn after<'a>(
-        &'a self,
-        after: Option<&K::Key>,
-    ) -> impl Iterator<Item = (&'a K::Key, Handle<K>, &'a K)> + use<'a, K> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
-        let keys = self.keys.range((from, Unbounded));
-        keys.filter_map(|(key, &handle)| Some((key, handle, self.get(handle)?)))
+    /// Records in their order, those of the range.
+    pub fn range(
+        &self,
+        range: impl RangeBounds<K::Order>,
+    ) -> impl Iterator<Item = (&K::Order, Handle<K>, &K)> {
+        let range = self.order.range(range);
+        range.filter_map(|(order, &handle)| Some((order, handle, self.get(handle)?)))
     }
 
     /// One more than the largest handle ever given out.
@@ -147,7 +146,7 @@ impl<K: Kind> Table<K> {
         self.free.truncate(self.free.len() - reused);
         self.slots
             .resize_with(self.slots.len() + staged.created - reused, || None);
-        self.merge_keys(staged.keys);
+        self.merge_order(staged.order);
         for change in staged.changes {
             if change.new.is_none() {
                 self.free.push(change.handle.get());
@@ -156,25 +155,25 @@ impl<K: Kind> Table<K> {
         }
     }
 
-    fn merge_keys(&mut self, staged: HashMap<K::Key, Option<Handle<K>>>) {
+    fn merge_order(&mut self, staged: HashMap<K::Order, Option<Handle<K>>>) {
         // Sorting and rebuilding the tree beats inserting one by one once the change is
         // of the tree's own order, and leaves its nodes full instead of two thirds full.
-        if staged.len() > self.keys.len() / 4 {
+        if staged.len() > self.order.len() / 4 {
             let mut sorted: Vec<_> = staged.into_iter().collect();
             sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            for (key, _) in sorted.iter().filter(|(_, handle)| handle.is_none()) {
-                self.keys.remove(key);
+            for (at, _) in sorted.iter().filter(|(_, handle)| handle.is_none()) {
+                self.order.remove(at);
             }
             let created = sorted
                 .into_iter()
-                .filter_map(|(key, handle)| Some((key, handle?)));
-            self.keys.append(&mut created.collect());
+                .filter_map(|(at, handle)| Some((at, handle?)));
+            self.order.append(&mut created.collect());
             return;
         }
-        for (key, handle) in staged {
+        for (at, handle) in staged {
             match handle {
-                Some(handle) => self.keys.insert(key, handle),
-                None => self.keys.remove(&key),
+                Some(handle) => self.order.insert(at, handle),
+                None => self.order.remove(&at),
             };
         }
     }
@@ -185,8 +184,8 @@ impl<K: Kind> Table<K> {
 pub struct StagedTable<K: Kind> {
     changes: Vec<StagedChange<K>>,
     by_handle: HashMap<Handle<K>, u32>,
-    /// Keys that came (their handle) or went (`None`).
-    keys: HashMap<K::Key, Option<Handle<K>>>,
+    /// Places in the order that came (their handle) or went (`None`).
+    order: HashMap<K::Order, Option<Handle<K>>>,
     created: usize,
 }
 
@@ -201,7 +200,7 @@ impl<K: Kind> Default for StagedTable<K> {
         Self {
             changes: Vec::new(),
             by_handle: HashMap::new(),
-            keys: HashMap::new(),
+            order: HashMap::new(),
             created: 0,
         }
     }
@@ -223,12 +222,12 @@ impl<K: Kind> StagedTable<K> {
             .map(|&at| self.changes[at as usize].new.as_ref())
     }
 
-    /// The handle of a key after, if this transaction creates or removes it.
-    pub(super) fn find(&self, key: &K::Key) -> Option<Option<Handle<K>>> {
-        if self.keys.is_empty() {
+    /// The handle at a place in the order after, if this transaction creates or removes it.
+    pub(super) fn find(&self, order: &K::Order) -> Option<Option<Handle<K>>> {
+        if self.order.is_empty() {
             return None;
         }
-        self.keys.get(key).copied()
+        self.order.get(order).copied()
     }
 
     /// Touched handles and their records after.
@@ -238,10 +237,10 @@ impl<K: Kind> StagedTable<K> {
             .map(|change| (change.handle, change.new.as_ref()))
     }
 
-    pub(super) fn create(&mut self, table: &Table<K>, key: K::Key, record: K) -> Handle<K> {
+    pub(super) fn create(&mut self, table: &Table<K>, record: K) -> Handle<K> {
         let handle = table.vacant(self.created);
         self.created += 1;
-        self.keys.insert(key, Some(handle));
+        self.order.insert(record.order(), Some(handle));
         self.set(handle, Some(record));
         handle
     }
@@ -250,8 +249,8 @@ impl<K: Kind> StagedTable<K> {
         self.set(handle, Some(record));
     }
 
-    pub(super) fn remove(&mut self, handle: Handle<K>, key: K::Key) {
-        self.keys.insert(key, None);
+    pub(super) fn remove(&mut self, handle: Handle<K>, order: K::Order) {
+        self.order.insert(order, None);
         self.set(handle, None);
     }
 

@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::fingerprints::{PortKey, fingerprint};
+use super::fingerprints::fingerprint;
 use super::validate::{Checks, Origin};
-use super::{Claim, Handle, Staged, State, View, port_key};
+use super::{Claim, Handle, Holder, Staged, State, View, station_key};
 use crate::refusal::{Code, Refusal};
-use crate::resources::{Kind, StaticFdb};
+use crate::resources::Kind;
 
 /// What a put did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +111,7 @@ impl<'a> Transaction<'a> {
                 self.note_difference(key, None, Some(&record));
                 let table = K::table(self.base);
                 let staged = K::staged_mut(&mut self.staged);
-                (
-                    Outcome::Created,
-                    staged.create(table, key.clone(), record.clone()),
-                )
+                (Outcome::Created, staged.create(table, record.clone()))
             }
         };
         self.claim(&record, handle, 1);
@@ -126,15 +123,9 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`Code::NotFound`]. That nothing refers to it any more is checked at the end.
     pub fn remove<K: Kind>(&mut self, key: &K::Key) -> Result<(), Refusal> {
-        let found = self.view().find::<K>(key);
-        match found.and_then(|handle| Some((handle, self.view().get(handle)?.clone()))) {
-            Some((handle, old)) => {
-                self.note_difference(key, Some(&old), None);
-                self.claim(&old, handle, -1);
-                self.checks
-                    .removed
-                    .extend(K::as_used(handle).map(|used| (used, Origin::of(handle))));
-                K::staged_mut(&mut self.staged).remove(handle, key.clone());
+        match self.view().find::<K>(key) {
+            Some(handle) => {
+                self.remove_found(key, handle);
                 Ok(())
             }
             None => {
@@ -143,6 +134,19 @@ impl<'a> Transaction<'a> {
                 Err(Refusal::new(Code::NotFound, message).of(name))
             }
         }
+    }
+
+    /// Removes a resource that is there, whose key may stand within one that has been removed already.
+    pub(crate) fn remove_found<K: Kind>(&mut self, key: &K::Key, handle: Handle<K>) {
+        let Some(old) = self.view().get(handle).cloned() else {
+            return;
+        };
+        self.note_difference(key, Some(&old), None);
+        self.claim(&old, handle, -1);
+        self.checks
+            .removed
+            .extend(K::as_used(handle).map(|used| (used, Origin::of(handle))));
+        K::staged_mut(&mut self.staged).remove(handle, old.order());
     }
 
     /// Checks what concerns several resources, for everything staged since the last check.
@@ -200,27 +204,17 @@ impl<'a> Transaction<'a> {
         if let Claim::Holds(place, owner) = claim {
             self.checks.places.push((place, owner, origin));
         }
-        if let Some((key, port)) = port_key(claim) {
-            if self.view().ports_with(key).any(|other| other != port) {
-                self.checks.port_keys.push((key, port));
+        if let Some((key, holder)) = station_key(claim) {
+            if self.view().holders(key).any(|other| other != holder) {
+                self.checks.stations.push((key, holder));
             }
             let fingerprint = fingerprint(&self.base.keyed, key);
-            self.staged.port_keys.insert(fingerprint, port);
-        }
-        match claim {
-            Claim::PortMac(network, mac, _) if self.view().has::<StaticFdb>() => {
-                self.checks.static_macs.push((network, mac, origin));
+            match holder {
+                Holder::Port(port) => self.staged.port_keys.insert(fingerprint, port),
+                Holder::Gateway(router) => self.staged.gateway_keys.insert(fingerprint, router),
+                // Found by its key.
+                Holder::Static(_) => {}
             }
-            Claim::StaticMac(network, mac)
-                if self
-                    .view()
-                    .ports_with(PortKey::Mac(network, mac))
-                    .next()
-                    .is_some() =>
-            {
-                self.checks.static_macs.push((network, mac, origin));
-            }
-            _ => {}
         }
     }
 }

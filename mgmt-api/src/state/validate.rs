@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::fingerprints::PortKey;
-use super::{Handle, Owner, Place, Staged, Used, View};
-use crate::mac::Mac;
+use super::fingerprints::{Station, StationKey};
+use super::{Handle, Holder, Owner, Place, Staged, Used, View, routing};
 use crate::refusal::{Code, Refusal};
 use crate::resources::{
-    Attachment, FdbKey, Flood, Host, Interface, Kind, KindVisitor, Network, Port, Segment,
+    Attachment, Flood, Host, Interface, Kind, KindVisitor, Network, Port, Router, Segment,
     StaticFdb, each_kind, overlap,
 };
 use crate::state::Claim;
@@ -38,16 +37,15 @@ impl Origin {
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     pub places: Vec<(Place, Owner, Origin)>,
-    pub port_keys: Vec<(PortKey, Handle<Port>)>,
-    pub static_macs: Vec<(Handle<Network>, Mac, Origin)>,
+    /// Addresses that someone else had too when they were claimed.
+    pub stations: Vec<(StationKey, Holder)>,
     pub removed: Vec<(Used, Origin)>,
 }
 
 impl Checks {
     pub fn run(self, before: View<'_>, after: View<'_>, staged: &Staged) -> Result<(), Refusal> {
         self.check_places(after)?;
-        self.check_port_keys(after)?;
-        self.check_static_macs(after)?;
+        self.check_stations(after)?;
         self.check_removed(after)?;
         if staged.interfaces.len() > 0 {
             check_subnets(after, staged)?;
@@ -55,7 +53,8 @@ impl Checks {
         if staged.interfaces.len() > 0 || staged.hosts.len() > 0 {
             check_vteps(after, staged)?;
         }
-        check_networks(before, after, staged)
+        check_networks(before, after, staged)?;
+        routing::check(before, after, staged)
     }
 
     fn check_places(&self, view: View<'_>) -> Result<(), Refusal> {
@@ -73,60 +72,27 @@ impl Checks {
             {
                 check_tag_type(attachment, owner, origin, view)?;
             }
+            if let Place::DvrMac(mac) = place
+                && owners.contains(&owner)
+                && view.used(Used::GatewayMac(mac)) > 0
+            {
+                let gateway = find_user(Used::GatewayMac(mac), view).unwrap_or_default();
+                let message = format!(
+                    "{mac} is already a gateway's MAC, of {gateway}: a DVR MAC stands for one host and nothing else"
+                );
+                return Err(Refusal::conflict("/dvr_mac", message).of(origin.name(view)));
+            }
         }
         Ok(())
     }
 
-    fn check_port_keys(&self, view: View<'_>) -> Result<(), Refusal> {
-        for &(key, handle) in &self.port_keys {
-            let Some(port) = view.get(handle).filter(|port| key.is_of(port)) else {
-                continue;
-            };
-            let Some(other) = view.ports_with(key).find(|other| *other != handle) else {
-                continue;
-            };
-            let (field, what) = match key {
-                PortKey::Mac(_, mac) => ("/mac".to_owned(), mac.to_string()),
-                PortKey::Address(_, address) => {
-                    let index = port
-                        .addresses
-                        .iter()
-                        .position(|own| own == address)
-                        .unwrap_or(0);
-                    (format!("/addresses/{index}"), address.to_string())
-                }
-            };
-            let message = format!(
-                "{what} is already that of {} in network {}: change or delete that port first, or in the same transaction",
-                view.name_of(other),
-                view.id_of(port.network),
-            );
-            return Err(Refusal::conflict(field, message).of(view.name_of(handle)));
-        }
-        Ok(())
-    }
-
-    fn check_static_macs(&self, view: View<'_>) -> Result<(), Refusal> {
-        for &(network, mac, origin) in &self.static_macs {
-            let key = FdbKey {
-                network: view.id_of(network),
-                mac,
-            };
-            let entry = view.find::<StaticFdb>(&key);
-            let port = view.ports_with(PortKey::Mac(network, mac)).next();
-            let (Some(entry), Some(port)) = (entry, port) else {
-                continue;
-            };
-            let is_port = origin.kind == Port::NAME;
-            let (field, other) = if is_port {
-                ("/mac", view.name_of(entry))
-            } else {
-                ("", view.name_of(port))
-            };
-            let message = format!(
-                "{mac} is already that of {other}: a station is a port or a static entry, not both"
-            );
-            return Err(Refusal::conflict(field, message).of(origin.name(view)));
+    fn check_stations(&self, view: View<'_>) -> Result<(), Refusal> {
+        for &(key, holder) in &self.stations {
+            if holder.still_has(key, view)
+                && let Some(other) = view.holders(key).find(|other| *other != holder)
+            {
+                return Err(station_taken(key, holder, other, view));
+            }
         }
         Ok(())
     }
@@ -149,6 +115,87 @@ impl Checks {
         }
         Ok(())
     }
+}
+
+impl Holder {
+    /// The claim may have been given back by a later request of the same transaction.
+    fn still_has(self, key: StationKey, view: View<'_>) -> bool {
+        match self {
+            Self::Port(port) => view.get(port).is_some_and(|port| port.has(key)),
+            Self::Gateway(router) => view.get(router).is_some_and(|router| router.has(key)),
+            // Its key is the address.
+            Self::Static(entry) => view.get(entry).is_some(),
+        }
+    }
+
+    fn name(self, view: View<'_>) -> String {
+        match self {
+            Self::Port(port) => view.name_of(port),
+            Self::Gateway(router) => view.name_of(router),
+            Self::Static(entry) => view.name_of(entry),
+        }
+    }
+
+    /// The field of its document that has the address.
+    fn field(self, key: StationKey, view: View<'_>) -> String {
+        match self {
+            Self::Port(port) => match key {
+                StationKey::Mac(..) => "/mac".to_owned(),
+                StationKey::Address(_, address) => {
+                    let port = view.get(port);
+                    let at =
+                        port.and_then(|port| port.addresses.iter().position(|own| own == address));
+                    format!("/addresses/{}", at.unwrap_or(0))
+                }
+            },
+            Self::Gateway(router) => gateway_field(key, router, view),
+            // The key is no field of the document.
+            Self::Static(_) => String::new(),
+        }
+    }
+}
+
+fn gateway_field(key: StationKey, router: Handle<Router>, view: View<'_>) -> String {
+    let interfaces = view.get(router).map(|router| &router.interfaces[..]);
+    let interfaces = interfaces.unwrap_or_default();
+    let mut numbered = interfaces.iter().enumerate();
+    let Some((index, own)) = numbered.find(|(_, own)| own.network == key.network()) else {
+        return "/interfaces".to_owned();
+    };
+    match key {
+        StationKey::Mac(..) => format!("/interfaces/{index}/mac"),
+        StationKey::Address(_, address) => {
+            let at = own.addresses.iter().position(|own| own.addr() == address);
+            format!("/interfaces/{index}/addresses/{}", at.unwrap_or(0))
+        }
+    }
+}
+
+fn station_taken(key: StationKey, holder: Holder, other: Holder, view: View<'_>) -> Refusal {
+    let what = match key {
+        StationKey::Mac(_, mac) => mac.to_string(),
+        StationKey::Address(_, address) => address.to_string(),
+    };
+    let other_name = other.name(view);
+    let network = view.id_of(key.network());
+    let message = match (holder, other) {
+        (Holder::Port(_), Holder::Static(_)) | (Holder::Static(_), Holder::Port(_)) => format!(
+            "{what} is already that of {other_name}: a station is a port or a static entry, not both"
+        ),
+        (_, Holder::Gateway(_)) => format!(
+            "{what} is already that of the gateway of {other_name} in network {network}: choose another, \
+             or change that router first, or in the same transaction"
+        ),
+        _ => format!(
+            "{what} is already that of {other_name} in network {network}: change or delete that {} first, \
+             or in the same transaction",
+            match other {
+                Holder::Static(_) => StaticFdb::SINGULAR,
+                _ => Port::SINGULAR,
+            }
+        ),
+    };
+    Refusal::conflict(holder.field(key, view), message).of(holder.name(view))
 }
 
 fn place_taken(
@@ -259,7 +306,7 @@ fn owner_name(owner: Owner, view: View<'_>) -> String {
 }
 
 /// Looks through everything for one resource that refers to `used`; only a refusal comes here.
-fn find_user(used: Used, view: View<'_>) -> Option<String> {
+pub(super) fn find_user(used: Used, view: View<'_>) -> Option<String> {
     struct Find<'a>(Used, View<'a>);
     impl KindVisitor for Find<'_> {
         type Error = String;

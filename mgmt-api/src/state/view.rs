@@ -1,12 +1,17 @@
 //! Reading the state, as it is or as a transaction would leave it.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::claims::{self, StagedTallies};
-use super::fingerprints::{PortKey, fingerprint};
-use super::{Handle, Owner, Place, Staged, State, Used};
+use super::fingerprints::{Fingerprints, Station, StationKey, fingerprint};
+use super::{Handle, Holder, Owner, Place, Staged, State, Used};
 use crate::control::{Device, Facts};
 use crate::id::Id;
 use crate::resources::{
-    Attachment, DeviceIndex, Flood, Host, Interface, Kind, Network, Port, Segment,
+    Attachment, DeviceIndex, Flood, Host, Interface, Kind, Network, Router, RouterInterface,
+    RouterRoute, Segment, StaticFdb,
 };
 
 /// Outer Ethernet, IPv4, UDP and VXLAN headers take 50 bytes from the underlay's MTU: 20 + 8 + 8 and
@@ -55,9 +60,15 @@ impl<'a> View<'a> {
     /// The handle of a key.
     #[must_use]
     pub fn find<K: Kind>(self, key: &K::Key) -> Option<Handle<K>> {
-        match self.staged.and_then(|staged| K::staged(staged).find(key)) {
+        let order = K::order_of(key, self)?;
+        self.find_at::<K>(&order)
+    }
+
+    /// The handle at a place in the order.
+    pub(super) fn find_at<K: Kind>(self, order: &K::Order) -> Option<Handle<K>> {
+        match self.staged.and_then(|staged| K::staged(staged).find(order)) {
             Some(after) => after,
-            None => K::table(self.state).find(key),
+            None => K::table(self.state).find(order),
         }
     }
 
@@ -93,14 +104,6 @@ impl<'a> View<'a> {
         kept.chain(touched.filter_map(|(handle, new)| Some((handle, new?))))
     }
 
-    /// True if there may be records of this kind.
-    pub(super) fn has<K: Kind>(self) -> bool {
-        !K::table(self.state).is_empty()
-            || self
-                .staged
-                .is_some_and(|staged| K::staged(staged).len() > 0)
-    }
-
     /// The network that frames of this interface and tag belong to.
     #[must_use]
     pub fn network_at(self, attachment: Attachment) -> Option<Handle<Network>> {
@@ -115,9 +118,20 @@ impl<'a> View<'a> {
     /// How many ports, static entries and the network itself make `host` one that `network` floods to.
     #[must_use]
     pub fn member_count(self, network: Handle<Network>, host: Handle<Host>) -> u32 {
-        let base = self.state.tallies.members.get(&(network, host)).copied();
-        let staged = self.tallies().map(|tallies| &tallies.members);
-        claims::count(base, staged, &(network, host)).1
+        let member = (network, host);
+        let base = self.state.tallies.members.get(&member).copied();
+        let staged = self.tallies();
+        let by = staged.and_then(|tallies| tallies.members.get(&member).copied());
+        claims::after(base.unwrap_or(0), by.unwrap_or(0))
+    }
+
+    /// True if the network floods to a remote host, or would if it were no VLAN segment.
+    pub(super) fn has_members(self, network: Handle<Network>) -> bool {
+        !self
+            .state
+            .tallies
+            .members(self.tallies(), network)
+            .is_empty()
     }
 
     /// Every interface and tag that belongs to a network or the underlay, without regard to a transaction.
@@ -150,6 +164,61 @@ impl<'a> View<'a> {
             .members
             .range(range)
             .map(|((_, host), _)| *host)
+    }
+
+    /// The settings of the host this daemon runs on, if it has any.
+    #[must_use]
+    pub fn local_host(self) -> Option<(Handle<Host>, &'a Host)> {
+        let handle = self.find::<Host>(&self.facts().local_host)?;
+        Some((handle, self.get(handle)?))
+    }
+
+    /// The routers with an interface in the network.
+    pub fn routers_of(self, network: Handle<Network>) -> impl Iterator<Item = Handle<Router>> {
+        let routers = self.state.tallies.routers(self.tallies(), network);
+        routers.into_iter()
+    }
+
+    /// The gateways of the network: each router in it, and its interface there.
+    pub fn gateways_in(
+        self,
+        network: Handle<Network>,
+    ) -> impl Iterator<Item = (Handle<Router>, &'a Router, &'a RouterInterface)> {
+        self.routers_of(network).filter_map(move |handle| {
+            let router = self.get(handle)?;
+            Some((handle, router, router.interface_in(network)?))
+        })
+    }
+
+    /// The gateway of a subnet of the network: the first router with an address in it, its interface and that address.
+    #[must_use]
+    pub fn gateway_of_subnet(
+        self,
+        network: Handle<Network>,
+        subnet: IpNet,
+    ) -> Option<(Handle<Router>, &'a RouterInterface, IpAddr)> {
+        self.gateways_in(network).find_map(|(router, _, own)| {
+            let mut addresses = own.addresses.iter().map(IpNet::addr);
+            let address = addresses.find(|address| subnet.contains(address))?;
+            Some((router, own, address))
+        })
+    }
+
+    /// The `routes` of a router, beside its own list.
+    pub fn routes_of(
+        self,
+        router: Handle<Router>,
+    ) -> impl Iterator<Item = (Handle<RouterRoute>, &'a RouterRoute)> {
+        let staged = self.staged.map(|staged| &staged.routes);
+        let range = RouterRoute::within(Used::Router(router));
+        let kept = range.map(|(first, last)| self.state.routes.range(first..=last));
+        let kept = kept.into_iter().flatten();
+        let kept = kept.map(|(_, handle, record)| (handle, record));
+        let kept = kept
+            .filter(move |(handle, _)| staged.is_none_or(|staged| staged.get(*handle).is_none()));
+        let came = staged.into_iter().flat_map(|staged| staged.iter());
+        let came = came.filter_map(|(handle, new)| Some((handle, new?)));
+        kept.chain(came.filter(move |(_, record)| record.router == router))
     }
 
     /// The MTU of an interface: its own or its device's.
@@ -219,25 +288,49 @@ impl<'a> View<'a> {
 
     pub(super) fn used(self, used: Used) -> u32 {
         let base = self.state.tallies.used.get(&used).copied();
-        claims::count(base, self.tallies().map(|tallies| &tallies.used), &used).1
+        let staged = self.tallies();
+        let by = staged.and_then(|tallies| tallies.used.get(&used).copied());
+        claims::after(base.unwrap_or(0), by.unwrap_or(0))
     }
 
     pub(super) fn owners(self, place: Place) -> Vec<Owner> {
         self.state.tallies.owners(self.tallies(), place)
     }
 
-    /// The ports that have this address. More than one is a contradiction.
-    pub(super) fn ports_with(self, key: PortKey) -> impl Iterator<Item = Handle<Port>> {
+    /// Who has this address. More than one is a contradiction.
+    pub(super) fn holders(self, key: StationKey) -> impl Iterator<Item = Holder> {
         let fingerprint = fingerprint(&self.state.keyed, key);
-        let kept = self.state.port_keys.candidates(fingerprint);
-        let kept = kept.filter(move |port| {
+        let staged = self.staged.map(|staged| &staged.port_keys);
+        let ports = self.stations(key, fingerprint, &self.state.port_keys, staged);
+        let staged = self.staged.map(|staged| &staged.gateway_keys);
+        let gateways = self.stations(key, fingerprint, &self.state.gateway_keys, staged);
+        let entry = match key {
+            StationKey::Mac(network, mac) => self.find_at::<StaticFdb>(&(network, mac)),
+            StationKey::Address(..) => None,
+        };
+        ports
+            .map(Holder::Port)
+            .chain(gateways.map(Holder::Gateway))
+            .chain(entry.map(Holder::Static))
+    }
+
+    /// The records of one kind that have this address.
+    fn stations<K: Station>(
+        self,
+        key: StationKey,
+        fingerprint: u32,
+        base: &'a Fingerprints<K>,
+        staged: Option<&'a Fingerprints<K>>,
+    ) -> impl Iterator<Item = Handle<K>> {
+        let kept = base.candidates(fingerprint);
+        let kept = kept.filter(move |handle| {
             self.staged
-                .is_none_or(|staged| staged.ports.get(*port).is_none())
+                .is_none_or(|staged| K::staged(staged).get(*handle).is_none())
         });
-        let came = self.staged.into_iter();
-        let came = came.flat_map(move |staged| staged.port_keys.candidates(fingerprint));
+        let came = staged.into_iter();
+        let came = came.flat_map(move |staged| staged.candidates(fingerprint));
         kept.chain(came)
-            .filter(move |port| self.get(*port).is_some_and(|port| key.is_of(port)))
+            .filter(move |handle| self.get(*handle).is_some_and(|record| record.has(key)))
     }
 
     fn tallies(self) -> Option<&'a StagedTallies> {

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use axum::Router;
@@ -136,6 +137,28 @@ impl Api {
 
     pub async fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, None).await
+    }
+
+    /// Puts each of these, which must be refused with this code and field, and change nothing.
+    pub async fn refuses<'c>(
+        &self,
+        cases: impl IntoIterator<Item = (&'c str, Value, &'c str, Option<&'c str>)>,
+    ) {
+        let before = self.state().await;
+        let applied = self.control.applied.load(Ordering::SeqCst);
+        for (path, body, code, field) in cases {
+            let answer = self.put(&format!("/v1/{path}"), body.clone()).await;
+            assert!(!answer.status.is_success(), "{path} took {body}");
+            let sentence = answer.refused(code, field);
+            assert!(sentence.len() > 20, "{sentence}");
+            assert!(
+                answer.json()["resource"].is_string(),
+                "{path}: {}",
+                answer.text
+            );
+            assert_eq!(self.state().await, before, "{path} {body}");
+        }
+        assert_eq!(self.control.applied.load(Ordering::SeqCst), applied);
     }
 
     /// The whole state.

@@ -1,0 +1,14 @@
+//! The API as a caller meets it: request in, answer out, and what the control plane was told.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fdb;
+mod http;
+mod networks;
+mod refusals;
+mod resources;
+mod routers;
+mod routes;
+mod status;
+mod transactions;
