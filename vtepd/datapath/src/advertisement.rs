@@ -11,16 +11,28 @@ use crate::packet::Packet;
 /// All nodes of the link (RFC 4291, 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// Answers the solicitation whose IPv6 header `asked` begins at `l3`: `target` is
-/// at `mac`. A sender without an address (duplicate address detection) is
+/// Who has an address that was asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer {
+    pub target: Ipv6Addr,
+    pub mac: Mac,
+    /// Whether it is a router (RFC 4861, 4.4): a host that hears otherwise forgets it as one.
+    pub is_router: bool,
+}
+
+/// Answers the solicitation whose IPv6 header `asked` begins at `l3`. A sender without an address (duplicate address detection) is
 /// answered through all nodes (RFC 4861, 7.2.4).
 pub(crate) fn write<P: Packet>(
     packet: &mut P,
     l3: usize,
     asked: &ipv6::Header,
-    target: Ipv6Addr,
-    mac: Mac,
+    answer: Answer,
 ) -> Result<(), DropReason> {
+    let Answer {
+        target,
+        mac,
+        is_router,
+    } = answer;
     let len = l3 + ipv6::Header::LEN + nd::MESSAGE_LEN;
     packet.truncate(len);
     let missing = len - packet.frame_len();
@@ -33,6 +45,7 @@ pub(crate) fn write<P: Packet>(
     } else {
         (asker, nd::FLAG_SOLICITED | nd::FLAG_OVERRIDE)
     };
+    let flags = flags | if is_router { nd::FLAG_ROUTER } else { 0 };
     let Some((link, network)) = packet.data_mut().split_at_mut_checked(l3) else {
         return Err(DropReason::SharedBuffer);
     };

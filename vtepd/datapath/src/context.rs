@@ -1,6 +1,8 @@
 //! What the stages know about a packet of the burst.
 
-use vtepd_tables::{AdjacencyIndex, HashedFdbKey, Interface, InterfaceIndex, NetworkIndex, TagKey};
+use vtepd_tables::{
+    Access, AdjacencyIndex, HashedFdbKey, Interface, InterfaceIndex, NetworkIndex, TagKey,
+};
 
 use crate::drop_reason::DropReason;
 
@@ -13,6 +15,15 @@ pub enum Verdict {
     Forward(Frame, AdjacencyIndex),
     /// A frame of a network goes to everybody else in it.
     Flood(Frame),
+    /// A routed IPv4 packet leaves by one adjacency in parts.
+    Fragment {
+        /// The frame, of the network that it leaves to.
+        frame: Frame,
+        /// The way out.
+        to: AdjacencyIndex,
+        /// The network's MTU.
+        mtu: u16,
+    },
     /// Leaves by an interface as it is.
     Reply(InterfaceIndex),
     /// Was for us; there is nothing more to do with it.
@@ -53,6 +64,10 @@ pub struct Frame {
     pub ingress: AdjacencyIndex,
     /// Whether it came in by a tunnel.
     pub from_tunnel: bool,
+    /// Whom the network meets where it came in.
+    pub access: Access,
+    /// Whether the source may be another host's DVR host MAC; `source` is its key then.
+    pub from_router: bool,
     /// Whether the destination is a group.
     pub to_group: bool,
     /// The ethertype behind the MACs.
@@ -64,8 +79,16 @@ pub struct Frame {
     /// Whether the network learns.
     pub learning: bool,
     /// The source in the FDB; being fetched. `None` when it does not matter: to
-    /// one station, in a network that does not learn.
+    /// one station, in a network that does not learn, from where nothing is checked.
     pub source: Option<HashedFdbKey>,
+}
+
+impl Frame {
+    /// Whether it came from another host: by a tunnel, or the network's VLAN segment.
+    #[inline(always)]
+    pub fn is_from_outside(&self) -> bool {
+        self.from_tunnel || self.access == Access::Segment
+    }
 }
 
 /// Headers that the stages look at lie within this much of a frame: outer

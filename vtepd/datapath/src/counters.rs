@@ -101,6 +101,11 @@ pub struct WorkerCounters {
     /// Copies that flooding sent or, without a buffer, could not send, beyond the first of each frame.
     /// Packets in and these are packets out, dropped and consumed.
     pub replicas: Counter,
+    /// ICMP errors sent about packets that were dropped, and parts beyond the first that
+    /// packets were sent in: packets out that never came in.
+    pub originated: Counter,
+    /// Packets that were routed.
+    pub routed: Counter,
     /// Messages to the control thread that found its queue full.
     pub events_lost: Counter,
 }
@@ -119,6 +124,8 @@ impl WorkerCounters {
             suppressed: Counter::default(),
             flooded: Counter::default(),
             replicas: Counter::default(),
+            originated: Counter::default(),
+            routed: Counter::default(),
             events_lost: Counter::default(),
         })
     }

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
-use vtepd_tables::{AdjacencyIndex, FdbKey, InterfaceIndex, Tag};
+use vtepd_tables::{AdjacencyIndex, FdbKey, InterfaceIndex, Neighbour, NetworkIndex, Tag};
 use vtepd_wire::Mac;
 
 /// From a worker.
@@ -17,6 +17,24 @@ pub enum Event {
         key: FdbKey,
         /// Where it is now.
         adjacency: AdjacencyIndex,
+    },
+    /// A station of a network with a router said which address it has: ARP or a
+    /// neighbour advertisement, from an address that the neighbour table does not
+    /// know, or knows elsewhere.
+    Claim {
+        /// The network.
+        network: NetworkIndex,
+        /// The address.
+        address: IpAddr,
+        /// Whose it is.
+        neighbour: Neighbour,
+    },
+    /// A packet waits for a neighbour that nobody knows.
+    Wanted {
+        /// The router's interface in the neighbour's network.
+        gateway: AdjacencyIndex,
+        /// The neighbour's address.
+        address: IpAddr,
     },
     /// Somebody on the underlay said who it is: ARP or a neighbour advertisement.
     Neighbour {
@@ -58,6 +76,56 @@ pub(crate) fn small_frame(untagged: &[u8], tag: Option<Tag>) -> SmallFrame {
     frame
 }
 
+/// A whole frame on its way between a worker and the control thread: DHCP and
+/// router discovery. Within the least MTU that IPv6 has (RFC 8200, 5) and some more.
+pub type LargeFrame = ArrayVec<u8, 1536>;
+
+/// What a service is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Service {
+    /// DHCPv4.
+    Dhcp4,
+    /// DHCPv6.
+    Dhcp6,
+    /// A router solicitation.
+    RouterSolicitation,
+}
+
+/// A frame that a service of the control thread answers.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it is.
+    pub service: Service,
+    /// The network it came from.
+    pub network: NetworkIndex,
+    /// The way it came.
+    pub ingress: AdjacencyIndex,
+    /// The frame, untagged.
+    pub frame: LargeFrame,
+}
+
+/// A frame from the control thread into a network.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The network.
+    pub network: NetworkIndex,
+    /// To whom.
+    pub to: Recipients,
+    /// The frame, untagged.
+    pub frame: LargeFrame,
+}
+
+/// Who gets a frame from the control thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recipients {
+    /// Whoever is behind one way out.
+    One(AdjacencyIndex),
+    /// All of the network on this host.
+    Here,
+    /// All of the network.
+    All,
+}
+
 /// To a worker.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -70,15 +138,24 @@ pub enum Command {
     },
 }
 
+/// Questions and deliveries that may wait: each is a whole frame.
+const LARGE: usize = 128;
+
 /// The queues between one worker and the control thread.
 pub struct Channel {
     /// Worker to control thread: [`Event::Seen`]. Tenants can fill it.
     seen: ArrayQueue<Event>,
+    /// Worker to control thread: what stations say of their addresses.
+    stations: ArrayQueue<Event>,
     /// Worker to control thread: what was heard on the underlay. Apart, so that a
     /// tenant's flood of new MACs cannot keep next hops from being heard.
     underlay: ArrayQueue<Event>,
+    /// Worker to control thread: what services are asked.
+    pub asked: ArrayQueue<Asked>,
     /// Control thread to worker.
     pub commands: ArrayQueue<Command>,
+    /// Control thread to worker: frames into networks.
+    pub deliveries: ArrayQueue<Delivery>,
 }
 
 impl Channel {
@@ -86,8 +163,11 @@ impl Channel {
     pub fn new(events: usize, commands: usize) -> Self {
         Self {
             seen: ArrayQueue::new(events),
+            stations: ArrayQueue::new(events),
             underlay: ArrayQueue::new(events),
+            asked: ArrayQueue::new(LARGE),
             commands: ArrayQueue::new(commands),
+            deliveries: ArrayQueue::new(LARGE),
         }
     }
 
@@ -95,6 +175,7 @@ impl Channel {
     pub(crate) fn push(&self, event: Event) -> bool {
         let queue = match event {
             Event::Seen { .. } => &self.seen,
+            Event::Claim { .. } | Event::Wanted { .. } => &self.stations,
             Event::Neighbour { .. } | Event::MembershipQuery { .. } => &self.underlay,
         };
         queue.push(event).is_ok()
@@ -102,11 +183,14 @@ impl Channel {
 
     /// The next event, those of the underlay first.
     pub fn pop(&self) -> Option<Event> {
-        self.underlay.pop().or_else(|| self.seen.pop())
+        self.underlay
+            .pop()
+            .or_else(|| self.stations.pop())
+            .or_else(|| self.seen.pop())
     }
 
     /// The most events that can wait.
     pub fn capacity(&self) -> usize {
-        self.seen.capacity() + self.underlay.capacity()
+        self.seen.capacity() + self.stations.capacity() + self.underlay.capacity()
     }
 }

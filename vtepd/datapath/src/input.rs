@@ -9,7 +9,9 @@
 //!                              classify: sane? fetch its FDB lines
 //! ```
 
-use vtepd_tables::{AdjacencyIndex, Bound, FdbKey, Interface, Network, NetworkIndex, TagKey, View};
+use vtepd_tables::{
+    Access, AdjacencyIndex, Bound, FdbKey, Interface, Network, NetworkIndex, TagKey, View,
+};
 use vtepd_wire::{FromBytes, Mac, ethernet};
 
 use crate::context::{Frame, HEADERS, Ingress, OwnTags, Verdict};
@@ -53,14 +55,24 @@ pub(crate) fn input<P: Packet>(
     }
     match bound {
         Bound::Nothing => DropReason::Unbound.into(),
-        Bound::Network { network, adjacency } => {
+        Bound::Network {
+            network,
+            adjacency,
+            access,
+        } => {
             observer.note(ingress.position, Decision::Bound(network, adjacency));
             if tag_len != 0
                 && let Err(reason) = take_tag_off(packet)
             {
                 return reason.into();
             }
-            classify(tables, packet, network, adjacency, false)
+            let way = Way {
+                network,
+                adjacency,
+                access,
+                tunnel: false,
+            };
+            classify(tables, packet, way)
         }
         Bound::Underlay => {
             observer.note(ingress.position, Decision::Underlay);
@@ -74,7 +86,13 @@ pub(crate) fn input<P: Packet>(
                         ingress.position,
                         Decision::Terminated(vni, network, adjacency),
                     );
-                    classify(tables, packet, network, adjacency, true)
+                    let way = Way {
+                        network,
+                        adjacency,
+                        access: Access::Open,
+                        tunnel: true,
+                    };
+                    classify(tables, packet, way)
                 }
                 Err(verdict) => verdict,
             }
@@ -113,30 +131,43 @@ fn take_tag_off<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
     }
 }
 
+/// The way that a frame came into its network.
+#[derive(Clone, Copy)]
+struct Way {
+    network: NetworkIndex,
+    adjacency: AdjacencyIndex,
+    access: Access,
+    tunnel: bool,
+}
+
 /// The frame lies bare now: is it sane, and what is to be looked up?
 #[inline]
-fn classify<P: Packet>(
-    tables: &View<'_>,
-    packet: &P,
-    network_index: NetworkIndex,
-    ingress: AdjacencyIndex,
-    from_tunnel: bool,
-) -> Verdict {
+fn classify<P: Packet>(tables: &View<'_>, packet: &P, way: Way) -> Verdict {
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
         return DropReason::InnerTruncated.into();
     };
-    let Some(network) = tables.snapshot.network(network_index) else {
+    let Some(network) = tables.snapshot.network(way.network) else {
         return DropReason::Vacant.into();
     };
     if let Err(reason) = check(header, network) {
         return reason.into();
     }
-    let fetch = |mac: Mac| tables.fdb.prefetch(FdbKey::new(network_index, mac));
+    let fetch = |mac: Mac| tables.fdb.prefetch(FdbKey::new(way.network, mac));
     let to_group = header.destination.is_multicast();
+    let outside = way.tunnel || way.access == Access::Segment;
+    let from_router = outside && tables.snapshot.host_macs.may_be_other(header.source);
+    let checked = matches!(way.access, Access::Known | Access::Guarded);
+    let source = if from_router {
+        Some(tables.fdb.prefetch(FdbKey::host(header.source)))
+    } else {
+        (network.learning || to_group || checked).then(|| fetch(header.source))
+    };
     Verdict::Bridge(Frame {
-        network: network_index,
-        ingress,
-        from_tunnel,
+        network: way.network,
+        ingress: way.adjacency,
+        from_tunnel: way.tunnel,
+        access: way.access,
+        from_router,
         to_group,
         ethertype: header.ethertype.get(),
         tags: if ethernet::is_tag(header.ethertype.get()) {
@@ -146,7 +177,7 @@ fn classify<P: Packet>(
         },
         destination: fetch(header.destination),
         learning: network.learning,
-        source: (network.learning || to_group).then(|| fetch(header.source)),
+        source,
     })
 }
 

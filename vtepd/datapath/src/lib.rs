@@ -4,9 +4,10 @@
 //! ```text
 //!            poll                                              flush
 //!  queues ─► Burst ─► input ─────► decide ──► output ─────────► devices
-//!                     parse        learn      encapsulate, tag
-//!                     terminate    answer     replicate
-//!                     classify     bridge
+//!                     parse        guard      encapsulate, tag
+//!                     terminate    learn      replicate, fragment
+//!                     classify     answer
+//!                                  bridge, route
 //!               events ▼  ▲ commands          (Pipeline, one per Worker)
 //!            control thread: Learner, Resolver, Membership, TablesWriter
 //! ```
@@ -20,7 +21,7 @@
 //! | stage | files |
 //! |---|---|
 //! | 1 what is it, whose is it | `input.rs`, `underlay/` |
-//! | 2 where does it go | `bridge/`, `learn/` |
+//! | 2 may it, and where does it go | `decide.rs`, `guard.rs`, `learn/`, `resolution.rs`, `route/` |
 //! | 3 out with it | `output.rs`, `encapsulate.rs` |
 
 #![forbid(unsafe_code)]
@@ -32,20 +33,25 @@
 )]
 
 mod advertisement;
-mod bridge;
 mod clock;
 mod context;
 pub mod counters;
+mod decide;
 mod drop_reason;
+mod echo;
 mod encapsulate;
 mod event;
+mod guard;
 mod input;
 pub mod learn;
+mod limit;
 pub mod memory;
 pub mod observer;
 mod output;
 pub mod packet;
 mod pipeline;
+mod resolution;
+pub mod route;
 pub mod underlay;
 mod worker;
 mod worker_state;
@@ -53,7 +59,10 @@ mod worker_state;
 pub use clock::Seconds;
 pub use counters::{Stage, WorkerCounters};
 pub use drop_reason::DropReason;
-pub use event::{Channel, Command, Event, SmallFrame};
+pub use event::{
+    Asked, Channel, Command, Delivery, Event, LargeFrame, Recipients, Service, SmallFrame,
+};
+pub use limit::Limits;
 pub use packet::{Burst, Io, Packet};
 pub use pipeline::Pipeline;
 pub use worker::{Idle, Worker};

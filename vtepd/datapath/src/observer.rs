@@ -2,9 +2,12 @@
 //! [`Unobserved`] the calls compile to nothing and the stages are the fast path;
 //! with [`Recorder`] the same code says what it did with each packet and why.
 
-use vtepd_tables::{AdjacencyIndex, FdbEntry, InterfaceIndex, NetworkIndex};
+use core::net::IpAddr;
+
+use vtepd_tables::{AdjacencyIndex, FdbEntry, InterfaceIndex, Neighbour, NetworkIndex, VrfIndex};
 
 use crate::drop_reason::DropReason;
+use crate::event::Service;
 
 /// A decision of the packet path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +22,33 @@ pub enum Decision {
     Learn(AdjacencyIndex),
     /// ARP or ND was answered from the neighbour table.
     Suppressed,
+    /// The source is another host's DVR host MAC: that host's router has sent it.
+    FromHost,
+    /// The sender says that an address is his, which is news.
+    Claim(IpAddr, Neighbour),
+    /// A question to a service of the control thread.
+    Asked(Service),
+    /// To a router's interface.
+    Gateway(AdjacencyIndex),
+    /// The longest prefix leads out of a router's interface.
+    Route {
+        /// The router's address space.
+        vrf: VrfIndex,
+        /// The interface that it leaves by.
+        out: AdjacencyIndex,
+        /// The next hop; `None`: the destination itself is the neighbour.
+        via: Option<IpAddr>,
+    },
+    /// The next hop is known.
+    Neighbour(Neighbour),
+    /// The next hop is not known: it is asked for through a router's interface.
+    Wanted(AdjacencyIndex, IpAddr),
+    /// The packet was turned into the ICMP error about it, and counted as dropped.
+    Error(DropReason),
+    /// A gateway answers.
+    Answered,
+    /// Leaves in so many parts.
+    Fragments(u8),
     /// A message to us that needs no answer.
     Consumed,
     /// The FDB knows the destination.

@@ -3,20 +3,25 @@
 //! ```text
 //!   Forward ─► port: tag, MTU ─────────────┐
 //!          └─► tunnel: outer header, MTU ──┼─► device burst
+//!   Fragment ► parts of the same ──────────┤
 //!   Flood ───► replicas of the same ───────┘
 //!   Reply ───► as it is ───────────────────┘
 //! ```
 
+use arrayvec::ArrayVec;
 use vtepd_tables::{
-    Adjacency, AdjacencyIndex, Bound, Interface, InterfaceIndex, Port, TagKey, Tunnel, View,
+    Access, Adjacency, AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Port, TagKey,
+    Tunnel, View,
 };
-use vtepd_wire::ethernet;
+use vtepd_wire::{Mac, ethernet};
 
-use crate::context::{Frame, Verdict};
+use crate::context::{Frame, OwnTags, Verdict};
 use crate::drop_reason::DropReason;
 use crate::encapsulate::{InnerFlow, encapsulate};
+use crate::event::{Delivery, Recipients};
 use crate::observer::{Decision, Observer};
 use crate::packet::{Io, Packet};
+use crate::route::fragment;
 use crate::worker_state::WorkerState;
 
 /// Stage 3 of one worker for one burst.
@@ -34,6 +39,9 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         match verdict {
             Verdict::Forward(frame, to) => self.forward(position, packet, &frame, to),
             Verdict::Flood(frame) => self.flood(position, packet, &frame),
+            Verdict::Fragment { frame, to, mtu } => {
+                self.fragment(position, packet, &frame, to, mtu);
+            }
             Verdict::Reply(interface) => {
                 self.observer.note(position, Decision::Reply(interface));
                 self.transmit(interface, packet);
@@ -76,7 +84,86 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 let flow = InnerFlow::of(&self.state.flows, packet.data());
                 self.send_through(position, packet, frame, to, tunnel, flow);
             }
-            Adjacency::Vacant => self.drop(position, packet, DropReason::Vacant),
+            Adjacency::Gateway(_) | Adjacency::Vacant => {
+                self.drop(position, packet, DropReason::Vacant);
+            }
+        }
+    }
+
+    /// Sends a routed packet in parts that fit its network.
+    #[cold]
+    fn fragment(
+        &mut self,
+        position: usize,
+        packet: I::Packet,
+        frame: &Frame,
+        to: AdjacencyIndex,
+        mtu: u16,
+    ) {
+        let mut parts = ArrayVec::<I::Packet, MAX_PARTS>::new();
+        let mut too_many = false;
+        let cut = fragment(self.io, &packet, mtu, |io, part| {
+            if let Err(error) = parts.try_push(part) {
+                io.discard(error.element());
+                too_many = true;
+            }
+        });
+        let cut = cut.and(if too_many {
+            Err(DropReason::MtuExceeded)
+        } else {
+            Ok(())
+        });
+        if let Err(reason) = cut {
+            for part in parts {
+                self.io.discard(part);
+            }
+            return self.drop(position, packet, reason);
+        }
+        self.observer
+            .note(position, Decision::Fragments(parts.len() as u8));
+        self.state
+            .counters
+            .originated
+            .add((parts.len() as u64).saturating_sub(1));
+        for part in parts {
+            self.forward(position, part, frame, to);
+        }
+        self.io.discard(packet);
+    }
+
+    /// Sends a frame of the control thread into its network.
+    pub(crate) fn deliver(&mut self, packet: I::Packet, delivery: &Delivery) {
+        let tables = self.tables;
+        let network = tables.snapshot.network(delivery.network);
+        let gateway = network.and_then(|network| network.gateways().first().copied());
+        let to = match delivery.to {
+            Recipients::One(to) => Some(to),
+            Recipients::Here | Recipients::All => None,
+        };
+        // Frames need a place that they come from: the router, or the only one they go to.
+        let Some(ingress) = gateway.or(to) else {
+            return self.drop(0, packet, DropReason::Vacant);
+        };
+        let key = tables
+            .fdb
+            .prefetch(FdbKey::new(delivery.network, Mac::BROADCAST));
+        let frame = Frame {
+            network: delivery.network,
+            ingress,
+            // Split horizon is what keeps a frame on this host.
+            from_tunnel: delivery.to == Recipients::Here,
+            access: Access::Open,
+            from_router: false,
+            to_group: to.is_none(),
+            ethertype: 0,
+            tags: OwnTags::NONE,
+            destination: key,
+            learning: false,
+            source: None,
+        };
+        match to {
+            Some(to) => self.forward(0, packet, &frame, to),
+            None => self.flood(0, packet, &frame),
         }
     }
 
@@ -143,10 +230,12 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         } else {
             network.flood_from_port()
         };
+        // What stays on this host does not leave by a VLAN segment either.
+        let segment = network.segment.filter(|_| frame.from_tunnel);
         let mut ways = ways
             .iter()
             .copied()
-            .filter(|&way| way != frame.ingress)
+            .filter(|&way| way != frame.ingress && Some(way) != segment)
             .peekable();
         if ways.peek().is_none() {
             return self.drop(position, packet, DropReason::NoFloodTarget);
@@ -192,7 +281,9 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             Adjacency::Tunnel(tunnel) => {
                 self.send_through(position, packet, frame, way, tunnel, flow)
             }
-            Adjacency::Vacant => self.drop(position, packet, DropReason::Vacant),
+            Adjacency::Gateway(_) | Adjacency::Vacant => {
+                self.drop(position, packet, DropReason::Vacant);
+            }
         }
     }
 }
@@ -202,7 +293,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
 fn private_bytes(adjacency: &Adjacency) -> usize {
     match adjacency {
         Adjacency::Port(Port { tag: Some(_), .. }) => MACS,
-        Adjacency::Port(_) | Adjacency::Tunnel(_) | Adjacency::Vacant => 0,
+        _ => 0,
     }
 }
 
@@ -212,6 +303,9 @@ fn is_written(adjacency: &Adjacency) -> bool {
 }
 
 const MACS: usize = 12;
+
+/// Parts of one packet at most: the longest packet (65,535 bytes) within an MTU of 1,100.
+const MAX_PARTS: usize = 64;
 
 /// Whether a frame is within the MTU, tags of its own aside.
 #[inline]

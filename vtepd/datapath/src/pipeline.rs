@@ -11,10 +11,11 @@
 
 use vtepd_tables::{InterfaceIndex, View};
 
-use crate::bridge;
 use crate::context::{Ingress, Verdict};
 use crate::counters::Stage;
+use crate::decide::Decide;
 use crate::drop_reason::DropReason;
+use crate::event::Delivery;
 use crate::input::input;
 use crate::observer::Observer;
 use crate::output::Output;
@@ -28,6 +29,37 @@ const AHEAD: usize = 4;
 pub struct Pipeline {
     /// Of the packets of the burst, by position.
     verdicts: [Verdict; BURST],
+}
+
+impl Pipeline {
+    /// Sends a frame of the control thread into its network.
+    #[cold]
+    pub fn deliver<I: Io, O: Observer>(
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        io: &mut I,
+        delivery: &Delivery,
+        observer: &mut O,
+    ) {
+        let Some(mut packet) = io.allocate() else {
+            state.counters.count_drop(DropReason::NoBuffer, 1);
+            return;
+        };
+        state.counters.originated.add(1);
+        let mut output = Output {
+            tables,
+            state,
+            io,
+            observer,
+        };
+        match packet.append(delivery.frame.len()) {
+            Some(room) => {
+                room.copy_from_slice(&delivery.frame);
+                output.deliver(packet, delivery);
+            }
+            None => output.dispose(0, packet, DropReason::NoTailroom.into()),
+        }
+    }
 }
 
 impl Default for Pipeline {
@@ -131,7 +163,13 @@ impl Pipeline {
     ) {
         for (position, (packet, verdict)) in burst.iter_mut().zip(&mut self.verdicts).enumerate() {
             if let Verdict::Bridge(frame) = *verdict {
-                *verdict = bridge::decide(tables, state, position, frame, packet, observer);
+                let mut stage = Decide {
+                    tables,
+                    state,
+                    observer,
+                    position,
+                };
+                *verdict = stage.decide(frame, packet);
             }
         }
     }

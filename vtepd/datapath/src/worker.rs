@@ -105,7 +105,7 @@ impl<I: Io> Worker<I> {
             } = self;
             pipeline.process(&tables, state, io, interface, &mut burst, &mut Unobserved);
         }
-        let commands = self.carry_out_commands();
+        let commands = self.carry_out_commands() | self.deliver();
         let begin = self.io.cycles();
         self.flush();
         self.reader.quiescent();
@@ -152,6 +152,23 @@ impl<I: Io> Worker<I> {
                     self.io.discard(packet);
                 }
             }
+        }
+        true
+    }
+
+    fn deliver(&mut self) -> bool {
+        if self.state.channel().deliveries.is_empty() {
+            return false;
+        }
+        let tables = self.reader.view();
+        while let Some(delivery) = self.state.channel().deliveries.pop() {
+            Pipeline::deliver(
+                &tables,
+                &mut self.state,
+                &mut self.io,
+                &delivery,
+                &mut Unobserved,
+            );
         }
         true
     }

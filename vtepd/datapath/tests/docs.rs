@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Golden, SOURCE_PORT, golden_host};
+use common::{Golden, GoldenRole, SOURCE_PORT, golden_host};
 use vtepd_datapath::DropReason;
 use vtepd_wire::craft;
 
@@ -55,11 +55,11 @@ fn golden(name: &str) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn h1() -> Golden {
-    golden_host("02:00:00:00:01:11", "192.0.2.11", "192.0.2.12")
+    golden_host(GoldenRole::H1)
 }
 
 fn h2() -> Golden {
-    golden_host("02:00:00:00:01:12", "192.0.2.12", "192.0.2.11")
+    golden_host(GoldenRole::H2)
 }
 
 #[test]

@@ -2,13 +2,15 @@
 //! frame computed beforehand: a VLAN tag, or the whole outer header of a tunnel.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use vtepd_wire::checksum::Sum;
 use vtepd_wire::ethernet::{self, VlanId};
 use vtepd_wire::{Mac, ipv4, ipv6, udp, vxlan};
 use zerocopy::IntoBytes;
 
-use crate::index::{InterfaceIndex, NetworkIndex};
+use crate::index::{InterfaceIndex, NetworkIndex, VrfIndex};
 
 /// A way out. 128 bytes, aligned so that the first line holds what a port needs
 /// and most of an IPv4 tunnel's header.
@@ -22,6 +24,8 @@ pub enum Adjacency {
     Port(Port),
     /// A remote VTEP or an underlay multicast group.
     Tunnel(Tunnel),
+    /// A router: frames to its MAC are routed.
+    Gateway(Gateway),
 }
 
 impl Adjacency {
@@ -43,6 +47,53 @@ pub struct Port {
     pub tag: Option<Tag>,
     /// Whether it leads to other hosts: the VLAN segment of the network.
     pub segment: bool,
+}
+
+/// A router's interface in a network, which every host of a distributed router has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gateway {
+    /// The network that it is in.
+    pub network: NetworkIndex,
+    /// The router's address space.
+    pub vrf: VrfIndex,
+    /// Its MAC in the network.
+    pub mac: Mac,
+    /// Largest IP packet of the network.
+    pub mtu: u16,
+    /// Whether frames that leave for another host get this host's DVR host MAC as
+    /// their source. Otherwise the router lives on this host alone.
+    pub distributed: bool,
+    /// Whether frames to it are accepted from the underlay, too.
+    pub from_underlay: bool,
+    /// Its link-local address, which follows from its MAC.
+    pub link_local: Ipv6Addr,
+    /// Its other addresses with their subnets.
+    pub addresses: Arc<[IpNet]>,
+}
+
+impl Gateway {
+    /// The address that errors about packets from `source` come from: the one on
+    /// the source's subnet, or the first of its family (RFC 1812, 4.3.2.4).
+    pub fn address_towards(&self, source: IpAddr) -> Option<IpAddr> {
+        let own = self.addresses.iter();
+        let near = own.clone().find(|own| own.contains(&source));
+        near.or_else(|| {
+            own.clone()
+                .find(|own| own.addr().is_ipv4() == source.is_ipv4())
+        })
+        .map(IpNet::addr)
+    }
+
+    /// Whether an address is one of its own.
+    pub fn has(&self, address: IpAddr) -> bool {
+        address == IpAddr::V6(self.link_local)
+            || self.addresses.iter().any(|own| own.addr() == address)
+    }
+
+    /// Whether an address is on one of its subnets.
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.contains(&address))
+    }
 }
 
 /// An 802.1Q or 802.1ad tag as it stands in the frame: TPID and VLAN id, with

@@ -2,9 +2,13 @@
 //!
 //! ```text
 //!  key    | network 16 | MAC 48                                      |
-//!  value  | …                       | origin 8 | … 8 | adjacency 16  |
+//!  value  | IPv4 address 32         | origin 8 | … 8 | adjacency 16  |
 //! ```
+//!
+//! Keys with network 0 are those of other hosts' DVR host MACs, which are the same
+//! in all networks.
 
+use core::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vtepd_wire::Mac;
@@ -15,7 +19,7 @@ use crate::index::{AdjacencyIndex, NetworkIndex};
 use crate::rcu::{Domain, Reader};
 use crate::table::{self, TableFull, Usage};
 
-/// Who put an entry there.
+/// Who put an entry there, and what that means for frames from the MAC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
     /// The management plane. Learning never changes it (RFC 7348, section 4.1 leaves
@@ -23,6 +27,20 @@ pub enum Origin {
     Static,
     /// A frame that was seen. It ages and it moves.
     Learned,
+    /// The management plane, of a port on this host that may send from its own
+    /// addresses only. The first of them that is IPv4 (else 0.0.0.0) lies in the
+    /// entry, so that the usual packet is checked without another look-up.
+    Guarded(Ipv4Addr),
+    /// The management plane: the MAC of a router's interface in the network.
+    Gateway,
+}
+
+impl Origin {
+    /// Whether the management plane put it there.
+    #[inline(always)]
+    pub fn is_static(self) -> bool {
+        self != Self::Learned
+    }
 }
 
 /// Where a MAC is.
@@ -34,24 +52,29 @@ pub struct FdbEntry {
     pub origin: Origin,
 }
 
-const LEARNED: u64 = 1 << 24;
+const ORIGIN_SHIFT: u32 = 24;
 
 impl FdbEntry {
     #[inline(always)]
     fn to_bits(self) -> u64 {
-        let origin = match self.origin {
-            Origin::Static => 0,
-            Origin::Learned => LEARNED,
+        let (origin, address) = match self.origin {
+            Origin::Static => (0, Ipv4Addr::UNSPECIFIED),
+            Origin::Learned => (1, Ipv4Addr::UNSPECIFIED),
+            Origin::Guarded(address) => (2, address),
+            Origin::Gateway => (3, Ipv4Addr::UNSPECIFIED),
         };
-        u64::from(self.adjacency.get()) | origin
+        u64::from(address.to_bits()) << 32
+            | origin << ORIGIN_SHIFT
+            | u64::from(self.adjacency.get())
     }
 
     #[inline(always)]
     fn from_bits(bits: u64) -> Option<Self> {
-        let origin = if bits & LEARNED == 0 {
-            Origin::Static
-        } else {
-            Origin::Learned
+        let origin = match (bits >> ORIGIN_SHIFT) as u8 {
+            1 => Origin::Learned,
+            2 => Origin::Guarded(Ipv4Addr::from_bits((bits >> 32) as u32)),
+            3 => Origin::Gateway,
+            _ => Origin::Static,
         };
         Some(Self {
             adjacency: AdjacencyIndex::new(bits as u16)?,
@@ -71,7 +94,13 @@ impl FdbKey {
         Self(u64::from(network.get()) << 48 | mac.to_u64())
     }
 
-    /// The network.
+    /// The key of another host's DVR host MAC; the entry leads to that host.
+    #[inline(always)]
+    pub fn host(mac: Mac) -> Self {
+        Self(mac.to_u64())
+    }
+
+    /// The network; `None` for a DVR host MAC.
     pub fn network(self) -> Option<NetworkIndex> {
         NetworkIndex::new((self.0 >> 48) as u16)
     }

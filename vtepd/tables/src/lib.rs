@@ -12,7 +12,7 @@
 //! | [`neighbour`] | (network, IP) → MAC, adjacency | hash, in place, grows |
 //! | [`remote_vteps`] | outer source → adjacency | hash, in place, grows |
 //! | [`vni`] | VNI → network | flat array, in place |
-//! | [`snapshot`] | interfaces, networks, flood lists, [`adjacency`] | immutable, replaced whole |
+//! | [`snapshot`] | interfaces, networks, flood lists, [`adjacency`], VRFs' [`route`]s | immutable, replaced whole |
 //!
 //! What goes in: indices ([`index`]) and entries from the control thread. What
 //! comes out: answers for the packets of one burst, borrowed from the reader so
@@ -28,6 +28,7 @@ pub mod index;
 pub mod neighbour;
 pub mod rcu;
 pub mod remote_vteps;
+pub mod route;
 pub mod snapshot;
 mod sync;
 mod table;
@@ -39,12 +40,15 @@ use std::sync::Arc;
 use vtepd_wire::Vni;
 use vtepd_wire::hash::KeyedHash;
 
-pub use adjacency::{Adjacency, Port, Tag, Tunnel, TunnelParameters, VtepPair};
+pub use adjacency::{Adjacency, Gateway, Port, Tag, Tunnel, TunnelParameters, VtepPair};
 pub use fdb::{FdbEntry, FdbHit, FdbKey, FdbRow, FdbView, FdbWriter, HashedFdbKey, Origin};
-pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex};
+pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 pub use neighbour::{Neighbour, NeighbourView, NeighbourWriter};
 pub use remote_vteps::{RemoteVtepView, RemoteVtepWriter};
-pub use snapshot::{Bound, Interface, LocalAddresses, Network, Snapshot, TagKey, Underlay};
+pub use snapshot::{
+    Access, AllowedPair, Bound, HostMacs, Interface, LocalAddresses, Network, Services, Snapshot,
+    TagKey, Underlay,
+};
 pub use table::{MAX_LOAD_PERCENT, TableFull, Usage};
 pub use vni::VniMap;
 

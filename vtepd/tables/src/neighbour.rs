@@ -12,7 +12,7 @@ use std::sync::Arc;
 use vtepd_wire::Mac;
 use vtepd_wire::hash::KeyedHash;
 
-use crate::bucket::{Narrow, Wide, WideKey};
+use crate::bucket::{Bucket, Narrow, Wide, WideKey};
 use crate::index::{AdjacencyIndex, NetworkIndex};
 use crate::rcu::{Domain, Reader};
 use crate::table::{self, TableFull, Usage};
@@ -74,6 +74,45 @@ impl<'r> NeighbourView<'r> {
         }
     }
 
+    /// Who has an address.
+    #[inline]
+    pub fn find(&self, network: NetworkIndex, address: IpAddr) -> Option<Neighbour> {
+        match address {
+            IpAddr::V4(address) => self.find_v4(network, address),
+            IpAddr::V6(address) => self.find_v6(network, address),
+        }
+    }
+
+    /// Whether it is this neighbour who has an address; that this was heard at `now`
+    /// (seconds, modulo 2^16) is noted.
+    pub fn confirm(
+        &self,
+        network: NetworkIndex,
+        address: IpAddr,
+        neighbour: Neighbour,
+        now: u16,
+    ) -> bool {
+        fn confirm<B: Bucket>(found: &table::Found<'_, B>, neighbour: Neighbour, now: u16) -> bool {
+            let same = found.value() == neighbour.to_bits();
+            if same {
+                found.touch(now);
+            }
+            same
+        }
+        match address {
+            IpAddr::V4(address) => {
+                let key = narrow(network, address);
+                let found = self.v4.find(self.v4.hash(key), key);
+                found.is_some_and(|found| confirm(&found, neighbour, now))
+            }
+            IpAddr::V6(address) => {
+                let key = wide(network, address);
+                let found = self.v6.find(self.v6.hash(key), key);
+                found.is_some_and(|found| confirm(&found, neighbour, now))
+            }
+        }
+    }
+
     /// Who has an IPv4 address.
     #[inline]
     pub fn find_v4(&self, network: NetworkIndex, address: Ipv4Addr) -> Option<Neighbour> {
@@ -116,7 +155,17 @@ impl NeighbourWriter {
         }?)
     }
 
-    /// Adds or replaces a neighbour; returns the previous one.
+    /// When a neighbour was last heard (seconds, modulo 2^16).
+    pub fn heard(&self, network: NetworkIndex, address: IpAddr) -> Option<u16> {
+        let (_, stamp) = match address {
+            IpAddr::V4(address) => self.v4.get_with_stamp(narrow(network, address)),
+            IpAddr::V6(address) => self.v6.get_with_stamp(wide(network, address)),
+        }?;
+        Some(stamp)
+    }
+
+    /// Adds or replaces a neighbour, heard at `now` (seconds, modulo 2^16); returns the
+    /// previous one.
     ///
     /// # Errors
     ///
@@ -126,11 +175,12 @@ impl NeighbourWriter {
         network: NetworkIndex,
         address: IpAddr,
         neighbour: Neighbour,
+        now: u16,
     ) -> Result<Option<Neighbour>, TableFull> {
         let bits = neighbour.to_bits();
         let previous = match address {
-            IpAddr::V4(address) => self.v4.insert(narrow(network, address), bits, 0),
-            IpAddr::V6(address) => self.v6.insert(wide(network, address), bits, 0),
+            IpAddr::V4(address) => self.v4.insert(narrow(network, address), bits, now),
+            IpAddr::V6(address) => self.v6.insert(wide(network, address), bits, now),
         }?;
         Ok(previous.and_then(Neighbour::from_bits))
     }

@@ -1,13 +1,16 @@
-//! The small, rarely changing state: interfaces, networks, ways out. Readers see
+//! The small, rarely changing state: interfaces, networks, ways out, VRFs. Readers see
 //! one immutable [`Snapshot`] per burst; the writer edits a copy and publishes it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use vtepd_wire::{Mac, VlanId, Vni, ethernet};
 
-use crate::adjacency::{Adjacency, Tag};
-use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex};
+use crate::adjacency::{Adjacency, Gateway, Tag};
+use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
+use crate::route::Vrf;
 
 /// Interfaces, networks and ways out at one moment.
 #[derive(Clone, Default)]
@@ -18,8 +21,14 @@ pub struct Snapshot {
     networks: Vec<Network>,
     /// By [`AdjacencyIndex`]; 0 is never used.
     adjacencies: Vec<Adjacency>,
+    /// By [`VrfIndex`]; 0 is never used.
+    vrfs: Vec<Option<Arc<Vrf>>>,
+    /// By access port, what it may send from beyond its ports' own addresses.
+    allowed: Arc<HashMap<AdjacencyIndex, Arc<[AllowedPair]>>>,
     /// Our addresses on the underlay.
     pub local: LocalAddresses,
+    /// The DVR host MACs.
+    pub host_macs: HostMacs,
 }
 
 impl Snapshot {
@@ -41,6 +50,44 @@ impl Snapshot {
         self.adjacencies
             .get(index.as_usize())
             .unwrap_or(&Adjacency::Vacant)
+    }
+
+    /// The routes of a VRF. `None` where there is none.
+    #[inline(always)]
+    pub fn vrf(&self, index: VrfIndex) -> Option<&Vrf> {
+        self.vrfs.get(index.as_usize())?.as_deref()
+    }
+
+    /// The router's interface behind an adjacency.
+    #[inline(always)]
+    pub fn gateway(&self, index: AdjacencyIndex) -> Option<&Gateway> {
+        match self.adjacency(index) {
+            Adjacency::Gateway(gateway) => Some(gateway),
+            _ => None,
+        }
+    }
+
+    /// What an access port may send from beyond its ports' own addresses.
+    pub fn allowed(&self, port: AdjacencyIndex) -> &[AllowedPair] {
+        self.allowed.get(&port).map_or(&[], |pairs| &**pairs)
+    }
+
+    /// Replaces the routes of a VRF.
+    pub fn set_vrf(&mut self, index: VrfIndex, vrf: Option<Arc<Vrf>>) {
+        *at(&mut self.vrfs, index.as_usize()) = vrf;
+    }
+
+    /// Replaces what an access port may send from beyond its ports' own addresses.
+    pub fn set_allowed(&mut self, port: AdjacencyIndex, pairs: Vec<AllowedPair>) {
+        if pairs.is_empty() && !self.allowed.contains_key(&port) {
+            return;
+        }
+        let allowed = Arc::make_mut(&mut self.allowed);
+        if pairs.is_empty() {
+            allowed.remove(&port);
+        } else {
+            allowed.insert(port, pairs.into());
+        }
     }
 
     /// The interface to change; interfaces up to it come into being.
@@ -122,7 +169,76 @@ pub enum Bound {
         network: NetworkIndex,
         /// The way back.
         adjacency: AdjacencyIndex,
+        /// Whom the network meets there.
+        access: Access,
     },
+}
+
+/// Whom a network meets at a binding, and what is checked of their frames
+/// (RFC 2827; what Neutron calls port security).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Access {
+    /// Stations of all kinds; nothing is checked.
+    #[default]
+    Open,
+    /// Stations of all kinds; those that are guarded ports are checked.
+    Known,
+    /// Ports only: nobody else may send, and guarded ones are checked.
+    Guarded,
+    /// Other hosts: the VLAN segment of the network.
+    Segment,
+}
+
+/// Addresses that a port may send from beside its own: Neutron's allowed address pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AllowedPair {
+    /// The source MAC.
+    pub mac: Mac,
+    /// The source addresses.
+    pub addresses: IpNet,
+}
+
+/// DVR host MACs: our own, and what the others' have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct HostMacs {
+    /// The source of frames that we have routed, when they leave for other hosts.
+    pub own: Option<Mac>,
+    mask: u64,
+    value: u64,
+}
+
+impl Default for HostMacs {
+    fn default() -> Self {
+        Self::new(None, [])
+    }
+}
+
+impl HostMacs {
+    /// Ours, and those of the other hosts. The latter are found in the FDB
+    /// ([`FdbKey::host`](crate::FdbKey::host)); here is only what tells most other MACs apart
+    /// from them without a look-up.
+    pub fn new(own: Option<Mac>, others: impl IntoIterator<Item = Mac>) -> Self {
+        let mut others = others.into_iter().map(Mac::to_u64);
+        let Some(first) = others.next() else {
+            return Self {
+                own,
+                mask: 0,
+                value: 1,
+            };
+        };
+        let mask = others.fold(u64::MAX, |mask, other| mask & !(first ^ other));
+        Self {
+            own,
+            mask,
+            value: first & mask,
+        }
+    }
+
+    /// Whether a MAC may be another host's; never wrong about one that is.
+    #[inline(always)]
+    pub fn may_be_other(&self, mac: Mac) -> bool {
+        mac.to_u64() & self.mask == self.value
+    }
 }
 
 impl Interface {
@@ -210,6 +326,17 @@ impl LocalAddresses {
     }
 }
 
+/// What the control thread answers in a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Services {
+    /// DHCPv4.
+    pub dhcp4: bool,
+    /// DHCPv6.
+    pub dhcp6: bool,
+    /// Router solicitations.
+    pub advertise: bool,
+}
+
 /// A network as the packet path sees it.
 #[derive(Clone, Default)]
 pub struct Network {
@@ -222,11 +349,28 @@ pub struct Network {
     pub vlan_transparent: bool,
     /// Whether ARP and ND are answered from the neighbour tables.
     pub suppression: bool,
+    /// What the control thread answers for its stations.
+    pub services: Services,
+    /// The VLAN segment's way out.
+    pub segment: Option<AdjacencyIndex>,
+    /// The routers' interfaces in it.
+    gateways: Option<Arc<[AdjacencyIndex]>>,
     flood: Option<Arc<[AdjacencyIndex]>>,
     first_tunnel: u32,
 }
 
 impl Network {
+    /// The routers' interfaces in it.
+    #[inline]
+    pub fn gateways(&self) -> &[AdjacencyIndex] {
+        self.gateways.as_deref().unwrap_or_default()
+    }
+
+    /// Replaces the routers' interfaces.
+    pub fn set_gateways(&mut self, gateways: &[AdjacencyIndex]) {
+        self.gateways = (!gateways.is_empty()).then(|| gateways.into());
+    }
+
     /// Sets the ways that BUM frames take: the ports on this host, then the
     /// remote VTEPs or the multicast group.
     pub fn set_flood(&mut self, ports: &[AdjacencyIndex], tunnels: &[AdjacencyIndex]) {

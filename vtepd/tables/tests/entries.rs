@@ -149,7 +149,7 @@ fn neighbours_of_both_families_by_network() {
     for (last, address) in addresses.into_iter().enumerate() {
         let previous = writer
             .neighbours
-            .insert(network(1), ip(address), neighbour(last as u8));
+            .insert(network(1), ip(address), neighbour(last as u8), 0);
         assert_eq!(previous, Ok(None));
     }
     for (last, address) in addresses.into_iter().enumerate() {
@@ -165,7 +165,7 @@ fn neighbours_of_both_families_by_network() {
     }
     let moved = writer
         .neighbours
-        .insert(network(1), ip("fd00::1"), neighbour(99));
+        .insert(network(1), ip("fd00::1"), neighbour(99), 0);
     assert_eq!(moved, Ok(Some(neighbour(4))));
     assert_eq!(
         writer.neighbours.remove(network(1), ip("fd00::1")),
@@ -187,13 +187,13 @@ fn a_full_neighbour_table_is_named() {
             let address = ip(&format!("{family}{last}"));
             writer
                 .neighbours
-                .insert(network(1), address, neighbour)
+                .insert(network(1), address, neighbour, 0)
                 .unwrap();
         }
         let address = ip(&format!("{family}5"));
         let full = writer
             .neighbours
-            .insert(network(1), address, neighbour)
+            .insert(network(1), address, neighbour, 0)
             .unwrap_err();
         assert_eq!((full.table, full.capacity), (table, 4));
     }

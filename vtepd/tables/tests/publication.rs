@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vtepd_tables::{
-    Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, InterfaceIndex, Limits, NetworkIndex,
-    Origin, Port, Tables, TablesWriter, Tag, TagKey,
+    Access, Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, InterfaceIndex, Limits,
+    NetworkIndex, Origin, Port, Tables, TablesWriter, Tag, TagKey,
 };
 use vtepd_wire::{Mac, VlanId, Vni, ethernet};
 
@@ -94,6 +94,7 @@ fn bindings_are_by_tpid_and_vlan() {
     let to = |index| Bound::Network {
         network: network(index),
         adjacency: adjacency(index),
+        access: Access::Guarded,
     };
     interface.bind(TagKey::UNTAGGED, Bound::Underlay);
     interface.bind(customer(1), to(1));

@@ -23,7 +23,7 @@ use mgmt_api::state::{Handle, View};
 use vtepd_datapath::learn::NetworkLearning;
 use vtepd_datapath::underlay::membership::Member;
 use vtepd_tables::{
-    Adjacency, AdjacencyIndex, Bound, InterfaceIndex, Network, NetworkIndex, Port, TagKey,
+    Access, Adjacency, AdjacencyIndex, Bound, InterfaceIndex, Network, NetworkIndex, Port, TagKey,
 };
 use vtepd_wire::{Vni, vxlan};
 
@@ -243,7 +243,18 @@ impl Control {
             });
             snapshot
                 .interface_mut(index)
-                .bind(tag.into(), Bound::Network { network, adjacency });
+                .bind(
+                    tag.into(),
+                    Bound::Network {
+                        network,
+                        adjacency,
+                        access: if segment {
+                            Access::Segment
+                        } else {
+                            Access::Open
+                        },
+                    },
+                );
             self.networks.at(new).ports.insert(adjacency);
         }
     }

@@ -243,7 +243,7 @@ impl Control {
                         mac: station.mac,
                         adjacency,
                     };
-                    entered(self.tables.neighbours.insert(network, address, neighbour));
+                    entered(self.tables.neighbours.insert(network, address, neighbour, now));
                 }
             }
         }

@@ -61,6 +61,8 @@ impl Control {
                 self.learner.seen(&mut self.tables, key, adjacency, now);
                 false
             }
+            // No network has a router yet.
+            Event::Claim { .. } | Event::Wanted { .. } => false,
             Event::Neighbour {
                 interface,
                 address,

@@ -5,11 +5,14 @@
 //!
 //! | file | side | what |
 //! |---|---|---|
+//! | `source` | worker | notices what is new, or false |
 //! | `recent` | worker | tells each thing once a second only |
 //! | [`learner`] | control | static wins, moves and numbers are limited, entries age |
 
 pub mod learner;
 mod recent;
+mod source;
 
 pub use learner::{Learner, LearnerCounters, NetworkLearning};
 pub(crate) use recent::RecentlySeen;
+pub(crate) use source::learn;

@@ -3,21 +3,18 @@
 use core::net::IpAddr;
 
 use vtepd_tables::View;
-use vtepd_wire::checksum::{self, Sum};
+use vtepd_wire::checksum::Sum;
 use vtepd_wire::ethernet;
 use vtepd_wire::ipv4::{Checked, PROTOCOL_ICMP, PROTOCOL_ICMPV6};
-use vtepd_wire::{FromBytes, IntoBytes, Mac, arp, icmp, icmpv6, igmp, ipv4, ipv6, mld, nd};
+use vtepd_wire::{FromBytes, IntoBytes, Mac, arp, icmpv6, igmp, ipv4, ipv6, mld, nd};
 
-use crate::advertisement;
+use crate::advertisement::{self, Answer};
 use crate::context::{Ingress, Verdict};
 use crate::drop_reason::DropReason;
+use crate::echo;
 use crate::event::Event;
 use crate::packet::Packet;
 use crate::worker_state::WorkerState;
-
-/// TTL and hop limit of our answers (RFC 1122, 3.2.1.7 wants it settable at the
-/// source; 64 is the number that IANA recommends).
-const TTL: u8 = 64;
 
 /// Requests for our addresses are answered (RFC 826); everybody who speaks to us
 /// is told to the control thread, which knows whether it is a next hop.
@@ -88,11 +85,8 @@ pub(super) fn icmp<P: Packet>(
 ) -> Verdict {
     let l4 = l3 + checked.header_len;
     let sum = packet.sum(Sum::new(), l4, checked.total_len - checked.header_len);
-    let data = packet.data_mut();
-    let Some((front, message)) = data.split_at_mut_checked(l4) else {
-        return DropReason::UnderlayMalformed.into();
-    };
-    let Some((link, ip)) = ethernet_and::<ipv4::Header>(front, l3) else {
+    let Ok((&ip, _)) = ipv4::Header::ref_from_prefix(packet.data().get(l3..).unwrap_or_default())
+    else {
         return DropReason::UnderlayMalformed.into();
     };
     // A group is not answered for (RFC 1122, 3.2.2.6, lets hosts be silent).
@@ -104,29 +98,26 @@ pub(super) fn icmp<P: Packet>(
     if ip.protocol != PROTOCOL_ICMP || !for_us {
         return DropReason::UnderlayProtocol.into();
     }
-    let Ok((echo, _)) = icmp::Header::mut_from_prefix(message) else {
-        return DropReason::UnderlayMalformed.into();
-    };
     if !sum.is_some_and(Sum::is_valid) {
         return DropReason::UnderlayMalformed.into();
     }
-    if echo.kind != icmp::ECHO_REQUEST || echo.code != 0 {
-        return Verdict::Consumed;
+    let answered = echo::answer_v4(packet, l3, l4);
+    after_echo(ingress, packet, answered)
+}
+
+/// An echo request that was answered goes back; other messages need no answer.
+fn after_echo<P: Packet>(ingress: Ingress<'_>, packet: &mut P, answered: Option<bool>) -> Verdict {
+    match (
+        answered,
+        ethernet::Header::mut_from_prefix(packet.data_mut()),
+    ) {
+        (Some(true), Ok((link, _))) => {
+            turn_around(link, ingress.interface.mac, link.source);
+            Verdict::Reply(ingress.index)
+        }
+        (Some(false), _) => Verdict::Consumed,
+        _ => DropReason::UnderlayMalformed.into(),
     }
-    let kind = [
-        u16::from(icmp::ECHO_REQUEST) << 8,
-        u16::from(icmp::ECHO_REPLY) << 8,
-    ];
-    echo.kind = icmp::ECHO_REPLY;
-    echo.checksum
-        .set(checksum::update_u16(echo.checksum.get(), kind[0], kind[1]));
-    (ip.source, ip.destination) = (ip.destination, ip.source);
-    let ttl = [u16::from(ip.ttl) << 8, u16::from(TTL) << 8];
-    ip.ttl = TTL;
-    ip.checksum
-        .set(checksum::update_u16(ip.checksum.get(), ttl[0], ttl[1]));
-    turn_around(link, ingress.interface.mac, link.source);
-    Verdict::Reply(ingress.index)
 }
 
 /// Queries are told to the control thread, which reports our groups (RFC 2236, RFC 3376).
@@ -199,7 +190,12 @@ pub(super) fn icmpv6<P: Packet>(
                 if let (Some(mac), false) = (source_mac, ip.source_addr().is_unspecified()) {
                     told(ip.source_addr(), mac);
                 }
-                match advertisement::write(packet, l3, &ip, target, ingress.interface.mac) {
+                let answer = Answer {
+                    target,
+                    mac: ingress.interface.mac,
+                    is_router: false,
+                };
+                match advertisement::write(packet, l3, &ip, answer) {
                     Ok(()) => Verdict::Reply(ingress.index),
                     Err(reason) => reason.into(),
                 }
@@ -219,7 +215,8 @@ pub(super) fn icmpv6<P: Packet>(
         Some(&icmpv6::ECHO_REQUEST)
             if is_ours(ip.destination_addr()) && !ip.source_addr().is_unspecified() =>
         {
-            echo_v6(ingress, packet, l3, l4)
+            let answered = echo::answer_v6(packet, l3, l4);
+            after_echo(ingress, packet, answered)
         }
         Some(&mld::QUERY) => match mld::query(&ip, message) {
             Ok(Some(query)) => {
@@ -244,27 +241,4 @@ pub(super) fn icmpv6<P: Packet>(
         Some(_) => DropReason::OuterDestination.into(),
         None => DropReason::UnderlayMalformed.into(),
     }
-}
-
-fn echo_v6<P: Packet>(ingress: Ingress<'_>, packet: &mut P, l3: usize, l4: usize) -> Verdict {
-    let Some((front, message)) = packet.data_mut().split_at_mut_checked(l4) else {
-        return DropReason::UnderlayMalformed.into();
-    };
-    let Some((link, ip)) = ethernet_and::<ipv6::Header>(front, l3) else {
-        return DropReason::UnderlayMalformed.into();
-    };
-    let Ok((echo, _)) = icmpv6::Header::mut_from_prefix(message) else {
-        return DropReason::UnderlayMalformed.into();
-    };
-    let kind = [
-        u16::from(icmpv6::ECHO_REQUEST) << 8,
-        u16::from(icmpv6::ECHO_REPLY) << 8,
-    ];
-    echo.kind = icmpv6::ECHO_REPLY;
-    echo.checksum
-        .set(checksum::update_u16(echo.checksum.get(), kind[0], kind[1]));
-    (ip.source, ip.destination) = (ip.destination, ip.source);
-    ip.hop_limit = TTL;
-    turn_around(link, ingress.interface.mac, link.source);
-    Verdict::Reply(ingress.index)
 }

@@ -14,16 +14,22 @@ pub use corpus::*;
 pub use frames::*;
 pub use host::*;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
 use vtepd_datapath::observer::{Decision, Recorder};
-use vtepd_datapath::{Burst, Channel, DropReason, Event, Pipeline, WorkerCounters, WorkerState};
+use vtepd_datapath::{
+    Asked, Burst, Channel, Delivery, DropReason, Event, Pipeline, WorkerCounters, WorkerState,
+};
 use vtepd_tables::adjacency::{TunnelParameters, VtepPair};
+use vtepd_tables::route::{NextHop, NextHops, RouteWriter};
 use vtepd_tables::{
-    Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, InterfaceIndex, Limits, Neighbour,
-    NetworkIndex, Origin, Port, Tables, TablesReader, TablesWriter, Tag, Tunnel, Underlay,
+    Access, Adjacency, AdjacencyIndex, Bound, FdbEntry, FdbKey, Gateway, HostMacs, InterfaceIndex,
+    Limits, Neighbour, NetworkIndex, Origin, Port, Tables, TablesReader, TablesWriter, Tag, Tunnel,
+    Underlay, VrfIndex,
 };
 use vtepd_wire::flow::FlowHasher;
 use vtepd_wire::{Mac, VlanId, Vni, ethernet};
@@ -103,6 +109,7 @@ pub struct Bench {
     pub channel: Arc<Channel>,
     reader: TablesReader,
     pipeline: Pipeline,
+    routes: BTreeMap<u16, RouteWriter>,
 }
 
 impl Default for Bench {
@@ -129,6 +136,7 @@ impl Default for Bench {
             channel,
             reader,
             pipeline: Pipeline::default(),
+            routes: BTreeMap::new(),
         }
     }
 }
@@ -212,6 +220,7 @@ impl Bench {
             Bound::Network {
                 network,
                 adjacency: index,
+                access: Access::Open,
             },
         );
         index
@@ -297,7 +306,7 @@ impl Bench {
         for address in addresses {
             self.tables
                 .neighbours
-                .insert(network, ip(address), Neighbour { mac, adjacency: at })
+                .insert(network, ip(address), Neighbour { mac, adjacency: at }, 0)
                 .unwrap();
         }
     }
@@ -341,7 +350,7 @@ impl Bench {
                 .collect(),
         };
         assert_eq!(
-            received + after.replicas - before.replicas,
+            received + after.replicas - before.replicas + after.originated - before.originated,
             (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed,
             "a packet was lost or counted twice: {outcome:?}"
         );
@@ -379,7 +388,143 @@ impl Bench {
             drops: drops.map(|&reason| self.counters.drops(reason)).collect(),
             consumed: self.counters.consumed.get(),
             replicas: self.counters.replicas.get(),
+            originated: self.counters.originated.get(),
         }
+    }
+
+    /// Has the worker send a frame of the control thread into its network.
+    pub fn deliver(&mut self, delivery: &Delivery) -> Vec<(InterfaceIndex, Vec<u8>)> {
+        self.tables.publish();
+        self.reader.online();
+        let tables = self.reader.view();
+        Pipeline::deliver(
+            &tables,
+            &mut self.state,
+            &mut self.io,
+            delivery,
+            &mut Recorder::default(),
+        );
+        self.reader.offline();
+        let sent = std::mem::take(&mut self.io.sent).into_iter();
+        sent.map(|(to, packet)| (to, packet.frame())).collect()
+    }
+
+    /// Gives a network a gateway of the router with the address space `vrf`, with its
+    /// subnets as the router's connected routes.
+    pub fn gateway(
+        &mut self,
+        at: u16,
+        network: NetworkIndex,
+        vrf: u16,
+        mac_address: &str,
+        addresses: &[&str],
+    ) -> AdjacencyIndex {
+        let index = adjacency(at);
+        let mac = mac(mac_address);
+        let addresses: Vec<IpNet> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        let link_local = vtepd_wire::ipv6::link_local(mac);
+        let snapshot = self.tables.edit();
+        *snapshot.adjacency_mut(index) = Adjacency::Gateway(Gateway {
+            network,
+            vrf: VrfIndex::new(vrf).unwrap(),
+            mac,
+            mtu: 1450,
+            distributed: true,
+            from_underlay: false,
+            link_local,
+            addresses: addresses.clone().into(),
+        });
+        let entry = snapshot.network_mut(network);
+        let gateways = [entry.gateways(), &[index]].concat();
+        entry.set_gateways(&gateways);
+        let fdb = FdbEntry {
+            adjacency: index,
+            origin: Origin::Gateway,
+        };
+        self.tables
+            .fdb
+            .insert(FdbKey::new(network, mac), fdb, 0)
+            .unwrap();
+        let own = addresses.iter().map(IpNet::addr).chain([link_local.into()]);
+        for address in own {
+            let neighbour = Neighbour {
+                mac,
+                adjacency: index,
+            };
+            self.tables
+                .neighbours
+                .insert(network, address, neighbour, 0)
+                .unwrap();
+        }
+        for subnet in addresses {
+            let connected = NextHop {
+                gateway: index,
+                address: None,
+            };
+            self.route(vrf, &subnet.trunc().to_string(), &[connected]);
+        }
+        index
+    }
+
+    /// Changes a gateway.
+    pub fn change_gateway(&mut self, at: AdjacencyIndex, change: impl FnOnce(&mut Gateway)) {
+        match self.tables.edit().adjacency_mut(at) {
+            Adjacency::Gateway(gateway) => change(gateway),
+            other => panic!("no gateway: {other:?}"),
+        }
+    }
+
+    /// Adds a route.
+    pub fn route(&mut self, vrf: u16, prefix: &str, hops: &[NextHop]) {
+        let routes = self
+            .routes
+            .entry(vrf)
+            .or_insert_with(|| RouteWriter::new(10_000));
+        let hops = NextHops::new(hops.iter().copied()).unwrap();
+        routes.insert(prefix.parse().unwrap(), hops.into()).unwrap();
+        let routes = routes.vrf();
+        self.tables
+            .edit()
+            .set_vrf(VrfIndex::new(vrf).unwrap(), Some(routes));
+    }
+
+    /// Our own DVR host MAC, and those of other hosts with the ways to them.
+    pub fn host_macs(&mut self, own: &str, others: &[(&str, AdjacencyIndex)]) {
+        let macs = others.iter().map(|(other, _)| mac(other));
+        self.tables.edit().host_macs = HostMacs::new(Some(mac(own)), macs);
+        for (other, at) in others {
+            let entry = FdbEntry {
+                adjacency: *at,
+                origin: Origin::Static,
+            };
+            self.tables
+                .fdb
+                .insert(FdbKey::host(mac(other)), entry, 0)
+                .unwrap();
+        }
+    }
+
+    /// Says whom the network meets at a binding.
+    pub fn access(&mut self, interface: InterfaceIndex, tag: Option<Tag>, access: Access) {
+        let interface = self.tables.edit().interface_mut(interface);
+        match interface.bound(tag.into()) {
+            Bound::Network {
+                network, adjacency, ..
+            } => interface.bind(
+                tag.into(),
+                Bound::Network {
+                    network,
+                    adjacency,
+                    access,
+                },
+            ),
+            other => panic!("no binding: {other:?}"),
+        }
+    }
+
+    /// What services were asked.
+    pub fn asked(&self) -> Vec<Asked> {
+        std::iter::from_fn(|| self.channel.asked.pop()).collect()
     }
 
     /// What the worker told the control thread.
@@ -393,6 +538,7 @@ struct Numbers {
     drops: Vec<u64>,
     consumed: u64,
     replicas: u64,
+    originated: u64,
 }
 
 impl Numbers {
@@ -406,34 +552,75 @@ impl Numbers {
     }
 }
 
-/// The host H1 of the golden packets: VM1 on an access interface, the VMs of H2
-/// behind a tunnel through a router.
+/// A host of the golden packets: VM1 and VM3 are on H1 or behind a tunnel, VM2 the other
+/// way round; one distributed router joins their networks.
 pub struct Golden {
     pub bench: Bench,
     pub underlay: InterfaceIndex,
+    /// Where VM1 is, if it is here, or VM2.
     pub access: InterfaceIndex,
+    /// Where VM3 is, if it is here.
+    pub access2: InterfaceIndex,
 }
 
-/// `us` and `them` are the last numbers of the VTEP addresses 192.0.2.x.
-pub fn golden_host(our_mac: &str, us: &str, them: &str) -> Golden {
+pub const GOLDEN_HM1: &str = "fa:16:3f:7d:d0:db";
+pub const GOLDEN_HM2: &str = "fa:16:3f:2d:4e:48";
+
+/// Where the VMs of the golden packets live.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum GoldenRole {
+    /// On the host of VM1, the others elsewhere.
+    H1,
+    /// On the host of VM2 and VM3, VM1 elsewhere.
+    H2,
+    /// On one host with VM1 and VM3.
+    Together,
+}
+
+/// The host of a role.
+pub fn golden_host(role: GoldenRole) -> Golden {
+    let first = role != GoldenRole::H2;
+    let (our_mac, us, them) = if first {
+        ("02:00:00:00:01:11", "192.0.2.11", "192.0.2.12")
+    } else {
+        ("02:00:00:00:01:12", "192.0.2.12", "192.0.2.11")
+    };
     let mut bench = Bench::default();
     let underlay = bench.interface(0, our_mac, 1600);
     let access = bench.interface(1, "02:00:00:00:0a:01", 1500);
+    let access2 = bench.interface(2, "02:00:00:00:0a:02", 1500);
     bench.underlay(underlay, None, &[us]);
-    let network = bench.vxlan(1, 1671);
-    let port = bench.bind(1, access, None, network);
+    let (red, blue) = (bench.vxlan(1, 1671), bench.vxlan(2, 1172));
+    let port = bench.bind(1, access, None, red);
+    let port2 = bench.bind(3, access2, None, blue);
     let remote = bench.remote(2, underlay, us, them, "02:00:00:00:01:fe");
-    bench.flood(network, &[port], &[remote]);
-    let (local, away) = if us == "192.0.2.11" {
+    bench.flood(red, &[port], &[remote]);
+    bench.flood(blue, &[port2], &[remote]);
+    let (vm1, vm2) = if first {
         (port, remote)
     } else {
         (remote, port)
     };
-    bench.station(network, "fa:16:3e:9a:b7:d4", &["192.168.1.9"], local);
-    bench.station(network, "fa:16:3e:b5:f9:75", &["192.168.1.10"], away);
+    let vm3 = if role == GoldenRole::H1 {
+        remote
+    } else {
+        port2
+    };
+    bench.station(red, "fa:16:3e:9a:b7:d4", &["192.168.1.9"], vm1);
+    bench.station(red, "fa:16:3e:b5:f9:75", &["192.168.1.10"], vm2);
+    bench.station(blue, "fa:16:3e:ad:31:3c", &["192.168.2.9"], vm3);
+    bench.gateway(4, red, 1, "fa:16:3e:5b:89:14", &["192.168.1.1/24"]);
+    bench.gateway(5, blue, 1, "fa:16:3e:fa:c6:99", &["192.168.2.1/24"]);
+    let (own, other) = if first {
+        (GOLDEN_HM1, GOLDEN_HM2)
+    } else {
+        (GOLDEN_HM2, GOLDEN_HM1)
+    };
+    bench.host_macs(own, &[(other, remote)]);
     Golden {
         bench,
         underlay,
         access,
+        access2,
     }
 }

@@ -1,0 +1,106 @@
+//! Limits on what one port may have this host do beyond forwarding: answer,
+//! replicate questions, report errors, ask for neighbours. All of it costs more
+//! than a forwarded packet or is done by the one control thread, so that without
+//! limits one tenant could take another's share.
+//!
+//! A port's packets of each [`Class`] are counted within the second; what comes
+//! from other hosts is counted by network. Each worker counts for itself.
+
+use crate::context::Frame;
+
+/// What is limited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// ARP and ND.
+    Resolution,
+    /// DHCP and router solicitations.
+    Service,
+    /// ICMP errors about its packets (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f).
+    Error,
+    /// Packets to neighbours that must be asked for.
+    Probe,
+}
+
+const CLASSES: usize = 4;
+
+/// Packets in a second, of each worker and port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// ARP and ND. A server that talks to all of a /23 asks no more than this.
+    pub resolution: u16,
+    /// DHCP and router solicitations. A client sends a handful when it starts.
+    pub service: u16,
+    /// ICMP errors. Linux sends 1,000 in a second in all.
+    pub error: u16,
+    /// Packets to neighbours that must be asked for.
+    pub probe: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            resolution: 500,
+            service: 20,
+            error: 200,
+            probe: 100,
+        }
+    }
+}
+
+/// What was used within one second.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    second: u16,
+    used: [u16; CLASSES],
+}
+
+/// What every port and network has used of its limits.
+pub(crate) struct Limiter {
+    limits: [u16; CLASSES],
+    /// By adjacency and by network. Pages of those that never ask for anything are
+    /// never touched.
+    ports: Vec<Window>,
+    networks: Vec<Window>,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let all = usize::from(u16::MAX) + 1;
+        Self {
+            limits: [
+                limits.resolution,
+                limits.service,
+                limits.error,
+                limits.probe,
+            ],
+            ports: vec![Window::default(); all],
+            networks: vec![Window::default(); all],
+        }
+    }
+
+    /// Whether who sent `frame` may have one more in the second `now`.
+    #[inline]
+    pub(crate) fn allow(&mut self, frame: &Frame, class: Class, now: u16) -> bool {
+        let window = if frame.is_from_outside() {
+            self.networks.get_mut(frame.network.as_usize())
+        } else {
+            self.ports.get_mut(frame.ingress.as_usize())
+        };
+        let Some(window) = window else { return false };
+        if window.second != now {
+            *window = Window {
+                second: now,
+                ..Window::default()
+            };
+        }
+        let (Some(used), Some(limit)) = (
+            window.used.get_mut(class as usize),
+            self.limits.get(class as usize),
+        ) else {
+            return false;
+        };
+        let allowed = *used < *limit;
+        *used = used.saturating_add(1);
+        allowed
+    }
+}

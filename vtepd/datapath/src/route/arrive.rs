@@ -1,0 +1,116 @@
+//! Frames that the router on another host has routed: their source is that host's DVR
+//! host MAC. They are for stations of this host only, which see them come from their
+//! gateway (dvr-spec, case 4, steps h to m).
+//!
+//! Never learned: the MAC belongs to no network. Never flooded, with one exception:
+//! a question for a station that nobody knows must reach it to be answered (P1).
+
+use core::net::IpAddr;
+
+use vtepd_tables::{Adjacency, Gateway, Network};
+use vtepd_wire::{FromBytes, Mac, arp, ethernet, frame, icmpv6, ipv4, ipv6};
+
+use crate::context::{Frame, Verdict};
+use crate::decide::Decide;
+use crate::drop_reason::DropReason;
+use crate::limit::Class;
+use crate::observer::{Decision, Observer};
+use crate::packet::Packet;
+use crate::resolution::{self, Kind};
+
+impl<O: Observer> Decide<'_, O> {
+    /// A frame with another host's DVR host MAC as its source.
+    #[inline]
+    pub(crate) fn arrive<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
+        self.note(Decision::FromHost);
+        let Some(network) = self
+            .network(&frame)
+            .filter(|network| !network.gateways().is_empty())
+        else {
+            return DropReason::DvrNotRouted.into();
+        };
+        if frame.to_group {
+            return self.question(frame, packet);
+        }
+        let Some(hit) = self.tables.fdb.find(frame.destination) else {
+            return DropReason::DvrDestination.into();
+        };
+        self.note(Decision::Known(hit.entry));
+        let to = hit.entry.adjacency;
+        match self.tables.snapshot.adjacency(to) {
+            Adjacency::Port(port) if !port.segment => {}
+            _ => return DropReason::DvrDestination.into(),
+        }
+        let Some(gateway_mac) = self.gateway_mac(network, packet.data()) else {
+            return DropReason::DvrNotRouted.into();
+        };
+        let Ok((header, _)) = ethernet::Header::mut_from_prefix(packet.data_mut()) else {
+            return DropReason::SharedBuffer.into();
+        };
+        header.source = gateway_mac;
+        Verdict::Forward(frame, to)
+    }
+
+    /// The MAC of the gateway that the destination knows: of several in the network,
+    /// that of its subnet.
+    #[inline]
+    fn gateway_mac(&self, network: &Network, data: &[u8]) -> Option<Mac> {
+        let snapshot = self.tables.snapshot;
+        if let [only] = network.gateways() {
+            return Some(snapshot.gateway(*only)?.mac);
+        }
+        let destination = destination(data)?;
+        let mut gateways = network.gateways().iter();
+        let gateways = gateways.by_ref().filter_map(|at| snapshot.gateway(*at));
+        let mut first: Option<&Gateway> = None;
+        for gateway in gateways {
+            if gateway.is_near(destination) {
+                return Some(gateway.mac);
+            }
+            first = first.or(Some(gateway));
+        }
+        first.map(|gateway| gateway.mac)
+    }
+
+    /// Another host's router asks for a station that it does not know: all of this
+    /// host's ports in the network are asked.
+    #[cold]
+    fn question<P: Packet>(&mut self, frame: Frame, packet: &P) -> Verdict {
+        let asks = match resolution::kind(&frame, packet.data()) {
+            Kind::Arp => {
+                let l3 = packet
+                    .data()
+                    .get(ethernet::Header::LEN..)
+                    .unwrap_or_default();
+                arp::Packet::ref_from_prefix(l3)
+                    .is_ok_and(|(arp, _)| arp.is_valid() && arp.is_probe())
+            }
+            Kind::Nd(kind) => kind == icmpv6::NEIGHBOUR_SOLICITATION,
+            Kind::Other => false,
+        };
+        if !asks {
+            return DropReason::DvrDestination.into();
+        }
+        if !self.state.allow(&frame, Class::Resolution) {
+            return DropReason::ArpNdLimit.into();
+        }
+        self.note(Decision::Flood);
+        Verdict::Flood(frame)
+    }
+}
+
+fn destination(data: &[u8]) -> Option<IpAddr> {
+    let link = frame::link(data).ok()?;
+    let l3 = data.get(usize::from(link.l3)..)?;
+    match link.ethertype {
+        ethernet::ETHERTYPE_IPV4 => {
+            let (header, _) = ipv4::Header::ref_from_prefix(l3).ok()?;
+            Some(IpAddr::V4(header.destination_addr()))
+        }
+        ethernet::ETHERTYPE_IPV6 => {
+            let (header, _) = ipv6::Header::ref_from_prefix(l3).ok()?;
+            Some(IpAddr::V6(header.destination_addr()))
+        }
+        _ => None,
+    }
+}

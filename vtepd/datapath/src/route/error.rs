@@ -1,0 +1,113 @@
+//! ICMP and ICMPv6 errors: the packet that cannot go on becomes the error about it, in
+//! its own buffer, and goes back the way it came (RFC 1812, 4.3.2; RFC 4443, 2.4).
+
+use core::net::IpAddr;
+
+use vtepd_tables::Gateway;
+use vtepd_wire::checksum::Sum;
+use vtepd_wire::{FromBytes, ethernet, icmp_error, icmpv6_error, ipv4, ipv6};
+
+use super::L3;
+use crate::context::{Frame, Verdict};
+use crate::decide::Decide;
+use crate::drop_reason::DropReason;
+use crate::limit::Class;
+use crate::observer::{Decision, Observer};
+use crate::packet::Packet;
+
+impl<O: Observer> Decide<'_, O> {
+    /// Drops an IPv4 packet that came in by `gateway` for a reason, and says so to its
+    /// sender if that may be.
+    #[cold]
+    pub(super) fn error_v4<P: Packet>(
+        &mut self,
+        frame: &Frame,
+        gateway: &Gateway,
+        packet: &mut P,
+        error: icmp_error::Error,
+        reason: DropReason,
+    ) -> Verdict {
+        let original = packet.data().get(L3..).unwrap_or_default();
+        let Ok((header, _)) = ipv4::Header::ref_from_prefix(original) else {
+            return reason.into();
+        };
+        let source = header.source_addr();
+        let Some(IpAddr::V4(own)) = gateway.address_towards(IpAddr::V4(source)) else {
+            return reason.into();
+        };
+        if !icmp_error::may_send(original, frame.to_group) || !self.state.allow(frame, Class::Error)
+        {
+            return reason.into();
+        }
+        let quoted_len = icmp_error::quoted_len(packet.frame_len() - L3);
+        packet.truncate(L3 + quoted_len);
+        let Some(quoted) = packet.sum(Sum::new(), L3, quoted_len) else {
+            return reason.into();
+        };
+        let headers = icmp_error::headers(error, own, source, quoted_len, quoted);
+        self.send_error(frame, gateway, packet, &headers, reason)
+    }
+
+    /// The same for IPv6.
+    #[cold]
+    pub(super) fn error_v6<P: Packet>(
+        &mut self,
+        frame: &Frame,
+        gateway: &Gateway,
+        packet: &mut P,
+        error: icmpv6_error::Error,
+        reason: DropReason,
+    ) -> Verdict {
+        let original = packet.data().get(L3..).unwrap_or_default();
+        let Ok((header, _)) = ipv6::Header::ref_from_prefix(original) else {
+            return reason.into();
+        };
+        let source = header.source_addr();
+        let Some(IpAddr::V6(own)) = gateway.address_towards(IpAddr::V6(source)) else {
+            return reason.into();
+        };
+        if !icmpv6_error::may_send(error, original, frame.to_group)
+            || !self.state.allow(frame, Class::Error)
+        {
+            return reason.into();
+        }
+        let quoted_len = icmpv6_error::quoted_len(packet.frame_len() - L3);
+        packet.truncate(L3 + quoted_len);
+        let Some(quoted) = packet.sum(Sum::new(), L3, quoted_len) else {
+            return reason.into();
+        };
+        let headers = icmpv6_error::headers(error, own, source, quoted_len, quoted);
+        self.send_error(frame, gateway, packet, &headers, reason)
+    }
+
+    /// Puts the error's headers between the Ethernet header, turned around, and what is
+    /// quoted.
+    fn send_error<P: Packet>(
+        &mut self,
+        frame: &Frame,
+        gateway: &Gateway,
+        packet: &mut P,
+        headers: &[u8],
+        reason: DropReason,
+    ) -> Verdict {
+        let Ok((&link, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
+            return reason.into();
+        };
+        if packet.prepend(headers.len()).is_none() {
+            return DropReason::NoHeadroom.into();
+        }
+        let front = packet.data_mut().get_mut(..L3 + headers.len());
+        let Some((header, place)) = front.and_then(|front| front.split_at_mut_checked(L3)) else {
+            return DropReason::SharedBuffer.into();
+        };
+        let Ok((header, _)) = ethernet::Header::mut_from_prefix(header) else {
+            return DropReason::SharedBuffer.into();
+        };
+        *header = ethernet::Header::new(link.source, gateway.mac, frame.ethertype);
+        place.copy_from_slice(headers);
+        self.note(Decision::Error(reason));
+        self.state.counters.count_drop(reason, 1);
+        self.state.counters.originated.add(1);
+        Verdict::Forward(*frame, frame.ingress)
+    }
+}

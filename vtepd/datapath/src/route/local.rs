@@ -1,0 +1,124 @@
+//! Packets to a gateway's own addresses: echo is answered (RFC 1812, 4.3.3.6; RFC 4443,
+//! 4.2), DHCP goes to its service, and nothing else listens.
+
+use vtepd_tables::Gateway;
+use vtepd_wire::checksum::Sum;
+use vtepd_wire::ipv4::{Checked, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP};
+use vtepd_wire::{FromBytes, ethernet, icmp, icmp_error, icmpv6, icmpv6_error, ipv4, ipv6};
+
+use super::L3;
+use crate::context::{Frame, Verdict};
+use crate::decide::Decide;
+use crate::drop_reason::DropReason;
+use crate::echo;
+use crate::limit::Class;
+use crate::observer::{Decision, Observer};
+use crate::packet::Packet;
+use crate::resolution::Kind;
+
+impl<'a, O: Observer> Decide<'a, O> {
+    #[cold]
+    pub(super) fn deliver_v4<P: Packet>(
+        &mut self,
+        frame: Frame,
+        gateway: &'a Gateway,
+        packet: &mut P,
+        checked: Checked,
+    ) -> Verdict {
+        if let Some(service) = self.service_of(&frame, packet.data(), Kind::Other) {
+            self.note(Decision::Asked(service));
+            return self.state.ask(service, &frame, packet);
+        }
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((&header, _)) = ipv4::Header::ref_from_prefix(bytes) else {
+            return DropReason::IpMalformed.into();
+        };
+        let l4 = L3 + checked.header_len;
+        let whole = !header.is_fragment();
+        match header.protocol {
+            PROTOCOL_ICMP if whole => {
+                let len = checked.total_len - checked.header_len;
+                if !packet.sum(Sum::new(), l4, len).is_some_and(Sum::is_valid) {
+                    return DropReason::IpMalformed.into();
+                }
+                if !self.state.allow(&frame, Class::Resolution) {
+                    return DropReason::ArpNdLimit.into();
+                }
+                match echo::answer_v4(packet, L3, l4) {
+                    Some(true) => self.reply(frame, packet),
+                    Some(false) => Verdict::Consumed,
+                    None => DropReason::IpMalformed.into(),
+                }
+            }
+            PROTOCOL_UDP | PROTOCOL_TCP => {
+                let error = icmp_error::Error::unreachable(icmp::PORT_UNREACHABLE);
+                self.error_v4(&frame, gateway, packet, error, DropReason::GatewayService)
+            }
+            _ => {
+                let error = icmp_error::Error::unreachable(PROTOCOL_UNREACHABLE);
+                self.error_v4(&frame, gateway, packet, error, DropReason::GatewayService)
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn deliver_v6<P: Packet>(
+        &mut self,
+        frame: Frame,
+        gateway: &'a Gateway,
+        packet: &mut P,
+        kind: Kind,
+    ) -> Verdict {
+        if let Some(service) = self.service_of(&frame, packet.data(), kind) {
+            self.note(Decision::Asked(service));
+            return self.state.ask(service, &frame, packet);
+        }
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((&header, chain)) = ipv6::Header::ref_from_prefix(bytes) else {
+            return DropReason::IpMalformed.into();
+        };
+        let Ok(upper) = ipv6::walk_extensions(chain, header.next_header) else {
+            return DropReason::IpMalformed.into();
+        };
+        let l4 = L3 + ipv6::Header::LEN + upper.offset;
+        let error = |code| icmpv6_error::Error::unreachable(code);
+        match upper.protocol {
+            PROTOCOL_ICMPV6 if upper.fragment.is_none() => {
+                let len = packet.frame_len().saturating_sub(l4);
+                let pseudo = header.pseudo_header(PROTOCOL_ICMPV6, len as u32);
+                if !packet.sum(pseudo, l4, len).is_some_and(Sum::is_valid) {
+                    return DropReason::IpMalformed.into();
+                }
+                if !self.state.allow(&frame, Class::Resolution) {
+                    return DropReason::ArpNdLimit.into();
+                }
+                match echo::answer_v6(packet, L3, l4) {
+                    Some(true) => self.reply(frame, packet),
+                    // What a station says of itself was heard already.
+                    Some(false) => Verdict::Consumed,
+                    None => DropReason::IpMalformed.into(),
+                }
+            }
+            _ => self.error_v6(
+                &frame,
+                gateway,
+                packet,
+                error(icmpv6::PORT_UNREACHABLE),
+                DropReason::GatewayService,
+            ),
+        }
+    }
+
+    /// The packet goes back to whom it came from.
+    fn reply<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
+        let Ok((header, _)) = ethernet::Header::mut_from_prefix(packet.data_mut()) else {
+            return DropReason::SharedBuffer.into();
+        };
+        (header.destination, header.source) = (header.source, header.destination);
+        self.note(Decision::Answered);
+        Verdict::Forward(frame, frame.ingress)
+    }
+}
+
+/// ICMP code: no such protocol here (RFC 792).
+const PROTOCOL_UNREACHABLE: u8 = 2;
