@@ -32,7 +32,8 @@ struct Cli {
 enum Command {
     /// Runs workloads and prints a table.
     Run(Run),
-    /// Compares the MAC table with HashMap and, where built with it, rte_hash.
+    /// Compares the MAC table with HashMap and, where built with it, rte_hash, and the routes
+    /// with a prefix trie.
     Tables(TablesArgs),
 }
 
@@ -41,6 +42,12 @@ struct TablesArgs {
     /// Entries; k and M are understood.
     #[arg(long, value_delimiter = ',', default_value = "1k,100k,1M,16M", value_parser = size)]
     entries: Vec<u32>,
+    /// Routes of a VRF.
+    #[arg(long, value_delimiter = ',', default_value = "100,1k,100k,1M", value_parser = size)]
+    routes: Vec<u32>,
+    /// Which; both when none is named.
+    #[arg(long)]
+    only: Option<Table>,
     /// Rounds of all contenders, one after another.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -97,6 +104,14 @@ enum Name {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Table {
+    /// The MAC table.
+    Fdb,
+    /// The routes of a VRF.
+    Route,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Switch {
     Off,
     On,
@@ -129,9 +144,16 @@ fn main() -> Result<()> {
         Command::Tables(args) => {
             cores::stay_on(args.core)?;
             let progress = |what: &str| report::progress("tables", what);
-            let rows = tables::run(&args.entries, args.rounds, &progress)?;
-            report::print_tables(&rows);
-            write_json(args.json.as_deref(), &rows)
+            let mut all = report::Tables::default();
+            if args.only != Some(Table::Route) {
+                all.fdb = tables::run(&args.entries, args.rounds, &progress)?;
+                report::print_tables(&all.fdb);
+            }
+            if args.only != Some(Table::Fdb) {
+                all.route = tables::routes::run(&args.routes, args.rounds, &progress)?;
+                report::print_routes(&all.route);
+            }
+            write_json(args.json.as_deref(), &all)
         }
     }
 }

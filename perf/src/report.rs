@@ -20,6 +20,15 @@ pub struct Report {
     pub load: Option<load::Report>,
 }
 
+/// Everything of one comparison of tables.
+#[derive(Default, Serialize)]
+pub struct Tables {
+    /// The MAC table.
+    pub fdb: Vec<tables::Row>,
+    /// The routes of a VRF.
+    pub route: Vec<tables::routes::Row>,
+}
+
 /// The name of a run.
 pub fn title(workload: &str, macs: u32, learning: bool) -> String {
     let learning = if learning { "on" } else { "off" };
@@ -188,5 +197,37 @@ pub fn print_tables(rows: &[tables::Row]) {
     println!("{table}");
     println!(
         "Medians of the rounds, least and greatest in parentheses; look-ups by 64, keys in random order; cycles of the time stamp counter."
+    );
+}
+
+/// The comparison of routes, to standard output.
+pub fn print_routes(rows: &[tables::routes::Row]) {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header([
+        "routes",
+        "table",
+        "insert, ns",
+        "look-up, cycles",
+        "a change, \u{b5}s",
+        "10k changes, ms",
+        "bytes read + kept",
+    ]);
+    for row in rows {
+        table.add_row([
+            format!("{} {}", short(row.routes as u32), row.family),
+            row.table.to_owned(),
+            range(Some(row.insert_ns), 0),
+            range(Some(row.look_up_cycles), 1),
+            range(row.change_us, 1),
+            range(row.batch_ms, 1),
+            row.bytes.map_or("-".to_owned(), |(read, kept)| {
+                format!("{read:.1} + {kept:.1}")
+            }),
+        ]);
+    }
+    println!("{table}");
+    println!(
+        "Medians of the rounds, least and greatest in parentheses; addresses within the routes in random order; cycles of the time stamp counter; bytes of one route."
     );
 }

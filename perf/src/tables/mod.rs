@@ -1,10 +1,12 @@
 //! The FDB against the standard library's map, the same with a fast hash, and DPDK's
-//! `rte_hash`: filling, and look-ups by 64 as a worker does them.
+//! `rte_hash`: filling, and look-ups by 64 as a worker does them. The routes likewise, in
+//! [`routes`].
 //!
 //! All run in one process, one after another in each round, so that whatever the
 //! machine does meets all of them alike.
 
 mod contenders;
+pub mod routes;
 #[cfg(feature = "dpdk")]
 mod rte_hash;
 

@@ -198,10 +198,10 @@ impl<A: Address> Prefixes<A> {
     /// 11 entries, and after inserts in random order are filled to 69 % (ln 2).
     pub(super) fn bytes(&self) -> usize {
         let entry = size_of::<A::Key>() + size_of::<u16>();
-        let leaf = 11 * entry + 2 * size_of::<usize>();
-        // One node in about nine is inner and has 12 links as well.
-        let node = leaf + 12 * size_of::<usize>() / 9;
-        self.0.len() * 9 / 8 * node / 8 + usize::from(self.0.len() > 0) * node
+        let leaf = (11 * entry).next_multiple_of(8) + 2 * size_of::<usize>();
+        // One node in eight or nine is inner and has 12 links as well.
+        let node = leaf + 12 * size_of::<usize>() / 8;
+        (self.0.len() / 7).max(usize::from(!self.0.is_empty())) * node
     }
 }
 

@@ -132,9 +132,10 @@ impl Root {
         cut(prefixes, first, last, 16, |address, pieces| {
             let cell = match pieces {
                 // Long stretches with one target share the memory.
-                &[(_, target)] if target == last_whole.0 => Cell::Ranges(last_whole.1.clone()),
-                &[(_, target)] => {
-                    last_whole = (target, low_bits(pieces));
+                [(_, target)] => {
+                    if *target != last_whole.0 {
+                        last_whole = (*target, low_bits(pieces));
+                    }
                     Cell::Ranges(last_whole.1.clone())
                 }
                 _ if pieces.len() <= CROWDED => Cell::Ranges(low_bits(pieces)),
