@@ -121,7 +121,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-fn pointer_token(key: &str) -> String {
+pub(crate) fn pointer_token(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

@@ -358,7 +358,7 @@ fn shown(documents: &Documents) -> Value {
             "hosts" => json!({"udp_port": 4789, "udp_checksum": "auto"}),
             "networks" => json!({
                 "flood": {"mode": "ingress-replication"}, "learning": true, "ageing": 300, "learn_limit": 16384,
-                "vlan_transparent": false, "arp_suppression": true,
+                "vlan_transparent": false, "arp_suppression": true, "gateway_from_underlay": false,
             }),
             _ => json!({}),
         };

@@ -10,12 +10,25 @@ use support::api::{Answer, Api};
 
 /// What to send for each documented operation, in an order that works.
 fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
-    let port = json!({"network": "blue", "mac": "52:54:00:00:00:01", "addresses": ["10.0.0.1"], "interface": "eth1", "vlan": 100});
+    let port = json!({
+        "network": "blue", "mac": "52:54:00:00:00:01", "addresses": ["10.0.0.1"], "interface": "eth1", "vlan": 100,
+        "anti_spoofing": false, "hostname": "vm1", "dhcp_options": {"bootfile-name": "pxelinux.0"},
+        "allowed_address_pairs": [{"address": "10.0.0.50"}, {"address": "10.1.0.0/16", "mac": "52:54:00:00:00:09"}],
+    });
     let multicast = json!({
         "description": "All fields.", "segment": {"type": "vxlan", "vni": 20}, "mtu": 1400,
         "bindings": [{"interface": "eth1", "vlan": 7, "tpid": "802.1ad"}],
         "flood": {"mode": "multicast", "group": "239.1.1.1", "interface": "eth0"},
         "hosts": ["h1"], "learning": false, "ageing": 10, "learn_limit": 5, "vlan_transparent": true, "arp_suppression": false,
+        "gateway_from_underlay": true,
+        "subnets": [
+            {
+                "cidr": "10.3.0.0/24", "gateway": "10.3.0.1", "dns": ["10.3.0.2"], "dhcp": true, "lease_seconds": 600,
+                "routes": [{"destination": "10.9.0.0/16", "via": "10.3.0.254"}],
+                "dhcp_options": {"domain-name": "example.org", "42": "192.0.2.1"},
+            },
+            {"cidr": "2001:db8:3::/64", "gateway": "2001:db8:3::1", "ipv6_mode": "dhcpv6-stateless"},
+        ],
     });
     let router = json!({
         "description": "All fields.", "distributed": false, "host": "h1",

@@ -17,6 +17,7 @@
 
 mod addresses;
 mod attachment;
+mod dhcp_option;
 mod fdb;
 mod host;
 mod interface;
@@ -24,12 +25,15 @@ mod kind;
 mod location;
 mod network;
 mod port;
+mod port_extras;
 mod prefix;
 mod router;
 mod router_route;
+mod subnet;
 
 pub use addresses::AddressList;
 pub use attachment::{Attachment, Tag, Tpid, Vid};
+pub use dhcp_option::{DhcpOption, DhcpOptions, DhcpOptionsSpec};
 pub use fdb::{FdbKey, FdbKeyError, StaticFdb, StaticFdbSpec};
 pub use host::{Host, HostSpec, UdpChecksum, VXLAN_PORT};
 pub(crate) use interface::overlap;
@@ -38,7 +42,9 @@ pub use kind::{Key, Kind, KindVisitor, Spec, each_kind};
 pub use location::Location;
 pub use network::{BindingSpec, Flood, FloodSpec, Network, NetworkSpec, Segment, SegmentSpec, Vni};
 pub use port::{Port, PortSpec};
+pub use port_extras::{AddressPair, AddressPairSpec, PortExtras};
 pub use router::{Router, RouterInterface, RouterInterfaceSpec, RouterSpec};
 pub use router_route::{RouteKey, RouteKeyError, RouterRoute, RouterRouteSpec};
+pub use subnet::{Ipv6Mode, Subnet, SubnetSpec};
 
 pub use crate::state::Handle;

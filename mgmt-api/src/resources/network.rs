@@ -8,13 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::attachment::find;
-use super::{Attachment, Host, Interface, Kind, Spec, Tag, Tpid, Vid};
+use super::{Attachment, Host, Interface, Kind, Spec, Subnet, SubnetSpec, Tag, Tpid, Vid};
 use crate::id::Id;
 use crate::refusal::Refusal;
 use crate::state::{Claim, Handle, Owner, Place, Staged, StagedTable, State, Table, Used, View};
 
 /// The least MTU of a network: what every IPv4 module must forward (RFC 791 §3.2).
 const MIN_MTU: u16 = 68;
+/// The same of IPv6 (RFC 8200 §5).
+const MIN_MTU_V6: u16 = 1280;
 /// Learned addresses not heard for this long are forgotten (seconds; IEEE 802.1D's default).
 const DEFAULT_AGEING: u32 = 300;
 /// More than the stations of any layer 2 that works, and a small part of the table.
@@ -70,6 +72,15 @@ pub struct NetworkSpec {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub arp_suppression: bool,
+    /// Its subnets: the addresses its ports may have, and what DHCP and router advertisements tell them. Without any,
+    /// ports have what addresses they like and are told nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<SubnetSpec>,
+    /// Whether frames to a gateway, and questions for it, are taken from the underlay: for hosts without a router of
+    /// their own. Otherwise they are dropped, for each host is its own gateway.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub gateway_from_underlay: bool,
 }
 
 /// Nearly nine hours: the workers keep the time an address was heard as 16 bits of seconds.
@@ -357,9 +368,41 @@ pub struct Network {
     pub vlan_transparent: bool,
     /// Whether ARP and ND are answered here.
     pub arp_suppression: bool,
+    /// Its subnets, none of which overlap.
+    pub subnets: Box<[Subnet]>,
+    /// Whether frames to its gateways are taken from the underlay.
+    pub gateway_from_underlay: bool,
 }
 
 impl Network {
+    /// The subnet that an address is in.
+    #[must_use]
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
+        let mut subnets = self.subnets.iter();
+        subnets.find(|subnet| subnet.cidr.contains(&address))
+    }
+
+    /// Why no station of the network can have this address.
+    pub(crate) fn check_station(&self, address: IpAddr, field: &str) -> Result<(), Refusal> {
+        // Link-local addresses are of every IPv6 link.
+        let is_local = matches!(address, IpAddr::V6(own) if own.is_unicast_link_local());
+        if self.subnets.is_empty() || is_local {
+            return Ok(());
+        }
+        match self.subnet_of(address) {
+            Some(subnet) => subnet.check_station(address, field),
+            None => {
+                let subnets = self.subnets.iter().map(|subnet| subnet.cidr.to_string());
+                let message = format!(
+                    "{address} is in no subnet of network {}, which has {}: choose one of these, or add its subnet",
+                    self.id,
+                    subnets.collect::<Vec<_>>().join(", ")
+                );
+                Err(Refusal::invalid(field, message))
+            }
+        }
+    }
+
     fn resolve_segment(spec: &SegmentSpec, view: View<'_>) -> Result<Segment, Refusal> {
         Ok(match spec {
             SegmentSpec::Vxlan { vni } => Segment::Vxlan(*vni),
@@ -458,6 +501,12 @@ impl Network {
             let message = format!("the least MTU is {MIN_MTU}, not {mtu}");
             return Err(Refusal::invalid("/mtu", message));
         }
+        let has_ipv6 = self.subnets.iter().any(|own| own.cidr.addr().is_ipv6());
+        if let Some(mtu) = self.mtu.filter(|&mtu| has_ipv6 && mtu < MIN_MTU_V6) {
+            let message =
+                format!("the least MTU of a network with IPv6 is {MIN_MTU_V6}, not {mtu}");
+            return Err(Refusal::invalid("/mtu", message));
+        }
         if self.ageing == 0 {
             let message = "an age of 0 forgets at once: give seconds, or `learning` false";
             return Err(Refusal::invalid("/ageing", message));
@@ -540,6 +589,8 @@ impl Kind for Network {
             learn_limit: spec.learn_limit,
             vlan_transparent: spec.vlan_transparent,
             arp_suppression: spec.arp_suppression,
+            subnets: Subnet::resolve_all(spec.subnets)?,
+            gateway_from_underlay: spec.gateway_from_underlay,
         };
         network.check(view)?;
         Ok(network)
@@ -580,6 +631,8 @@ impl Kind for Network {
             learn_limit: self.learn_limit,
             vlan_transparent: self.vlan_transparent,
             arp_suppression: self.arp_suppression,
+            subnets: self.subnets.iter().map(SubnetSpec::from).collect(),
+            gateway_from_underlay: self.gateway_from_underlay,
         }
     }
 

@@ -7,9 +7,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::attachment::find;
+use super::dhcp_option::Level;
 use super::host::check_unicast;
 use super::location::LocationFields;
-use super::{AddressList, Kind, Location, Network, Spec, Tpid, Vid};
+use super::port_extras::{check_hostname, resolve_pairs};
+use super::{
+    AddressList, AddressPair, AddressPairSpec, DhcpOptions, DhcpOptionsSpec, Kind, Location,
+    Network, PortExtras, Spec, Tpid, Vid,
+};
 use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::Refusal;
@@ -43,9 +48,33 @@ pub struct PortSpec {
     /// The tag's type; `802.1q` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpid: Option<Tpid>,
+    /// Whether it may send only from its own addresses and the allowed pairs.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[schema(default = true)]
+    pub anti_spoofing: bool,
+    /// Addresses it may send from beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub allowed_address_pairs: Vec<AddressPairSpec>,
+    /// DHCP options by name or code; they win over those of its subnet.
+    #[serde(default, skip_serializing_if = "DhcpOptionsSpec::is_empty")]
+    #[schema(examples(json!({"bootfile-name": "pxelinux.0", "server-ip-address": "192.0.2.7"})))]
+    pub dhcp_options: DhcpOptionsSpec,
+    /// The host name DHCP tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
 }
 
-/// A port: 72 bytes, for there may be a million.
+fn yes() -> bool {
+    true
+}
+
+/// Left out where it is the default: a million documents are shown and stored.
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+/// A port: 80 bytes, for there may be a million.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
     /// Its identifier.
@@ -61,6 +90,34 @@ pub struct Port {
     /// True if the document names this host rather than leaving it out: an export must mean
     /// the same on another host.
     pub names_local_host: bool,
+    /// Whether it may send only from its own addresses and the allowed pairs.
+    pub anti_spoofing: bool,
+    /// What few ports have.
+    pub extras: Option<Box<PortExtras>>,
+}
+
+impl Port {
+    /// Addresses it may send from beside its own.
+    #[must_use]
+    pub fn allowed_address_pairs(&self) -> &[AddressPair] {
+        let extras = self.extras.as_deref();
+        extras.map_or(&[], |extras| &extras.allowed_address_pairs)
+    }
+
+    /// Its DHCPv4 options, which win over those of its subnet.
+    #[must_use]
+    pub fn dhcp_options(&self) -> Option<&DhcpOptions> {
+        let extras = self.extras.as_deref();
+        extras
+            .map(|extras| &extras.dhcp_options)
+            .filter(|options| !options.is_empty())
+    }
+
+    /// The host name DHCP tells it.
+    #[must_use]
+    pub fn hostname(&self) -> Option<&str> {
+        self.extras.as_deref()?.hostname.as_deref()
+    }
 }
 
 impl Spec for PortSpec {
@@ -93,7 +150,18 @@ impl Kind for Port {
             if spec.addresses[..index].contains(&address) {
                 return Err(Refusal::conflict(at(), format!("{address} is given twice")));
             }
+            if let Some(network) = view.get(network) {
+                network.check_station(address, &at())?;
+            }
         }
+        if let Some(name) = &spec.hostname {
+            check_hostname(name)?;
+        }
+        let extras = PortExtras {
+            allowed_address_pairs: resolve_pairs(&spec.allowed_address_pairs)?,
+            dhcp_options: DhcpOptions::resolve(&spec.dhcp_options, Level::Port, "/dhcp_options")?,
+            hostname: spec.hostname.map(Into::into),
+        };
         let location = Location::resolve(
             &LocationFields {
                 host: spec.host.as_ref(),
@@ -110,6 +178,8 @@ impl Kind for Port {
             location,
             mac: spec.mac,
             names_local_host: spec.host.is_some() && matches!(location, Location::Local(_)),
+            anti_spoofing: spec.anti_spoofing,
+            extras: extras.boxed(),
         })
     }
 
@@ -127,6 +197,20 @@ impl Kind for Port {
             interface,
             vlan,
             tpid,
+            anti_spoofing: self.anti_spoofing,
+            allowed_address_pairs: self
+                .allowed_address_pairs()
+                .iter()
+                .map(|pair| AddressPairSpec {
+                    address: pair.prefix,
+                    mac: pair.mac,
+                })
+                .collect(),
+            dhcp_options: self
+                .dhcp_options()
+                .map(DhcpOptions::spec)
+                .unwrap_or_default(),
+            hostname: self.hostname().map(Into::into),
         }
     }
 
@@ -170,6 +254,6 @@ mod tests {
 
     #[test]
     fn a_port_is_as_small_as_its_documentation_says() {
-        assert_eq!(size_of::<Option<Port>>(), 72);
+        assert_eq!(size_of::<Option<Port>>(), 80);
     }
 }

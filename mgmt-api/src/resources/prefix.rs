@@ -107,7 +107,7 @@ pub(super) fn check_host_in_subnet(own: &IpNet, field: &str) -> Result<(), Refus
 
 /// True for a subnet's own address and, with IPv4, its broadcast address. Subnets of two addresses and single ones have
 /// neither (RFC 3021, RFC 6164).
-pub(crate) fn is_reserved_in(address: IpAddr, subnet: &IpNet) -> bool {
+pub(super) fn is_reserved_in(address: IpAddr, subnet: &IpNet) -> bool {
     let has_reserved = subnet.max_prefix_len() - subnet.prefix_len() > 1;
     let is_broadcast = address.is_ipv4() && address == subnet.broadcast();
     has_reserved && (address == subnet.network() || is_broadcast)

@@ -11,7 +11,7 @@
 //!    └──── View: State, or State + Staged as if it were taken over
 //! ```
 //!
-//! A million ports cost about 150 bytes each here: 72 for the record, 30 to 45 in the order of keys, and 20 to 40 for
+//! A million ports cost about 160 bytes each here: 80 for the record, 30 to 45 in the order of keys, and 20 to 40 for
 //! the two fingerprints by which duplicate addresses are found. A million routes cost about 85: 48 and 30 to 50.
 
 mod claims;

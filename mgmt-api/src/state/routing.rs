@@ -1,17 +1,24 @@
 //! What concerns routers together with their networks, routes and hosts, checked when a request is wholly staged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use super::{Handle, Place, Staged, View};
+use ipnet::IpNet;
+
+use super::{Handle, Owner, Place, Staged, View};
 use crate::refusal::Refusal;
-use crate::resources::{Flood, Host, Kind, Location, Network, Router, RouterRoute, Segment};
+use crate::resources::{
+    Flood, Host, Kind, Location, Network, Port, Router, RouterInterface, RouterRoute, Segment,
+    Subnet,
+};
 
 pub(super) fn check(before: View<'_>, after: View<'_>, staged: &Staged) -> Result<(), Refusal> {
     for (handle, new) in staged.routers.iter() {
         if let Some(router) = new {
             check_gateway_macs(handle, router, after)?;
+            check_gateway_subnets(handle, router, after)?;
         }
     }
+    check_changed_subnets(before, after, staged)?;
     for (handle, new) in staged.routes.iter() {
         if let Some(route) = new {
             check_route(route, after).map_err(|fault| fault.of_route(handle, after))?;
@@ -38,7 +45,7 @@ fn check_gateway_macs(
 ) -> Result<(), Refusal> {
     for (index, own) in router.interfaces.iter().enumerate() {
         let owners = view.owners(Place::DvrMac(own.mac));
-        if let Some(super::Owner::Host(host)) = owners.first() {
+        if let Some(Owner::Host(host)) = owners.first() {
             let message = format!(
                 "{} is the DVR MAC of {}: a gateway has a MAC of its own",
                 own.mac,
@@ -49,6 +56,97 @@ fn check_gateway_macs(
         }
     }
     Ok(())
+}
+
+/// Why a gateway's subnets are none of its network's.
+fn foreign_subnet(network: &Network, own: &RouterInterface) -> Option<(usize, String)> {
+    if network.subnets.is_empty() {
+        return None;
+    }
+    let has = |subnet: IpNet| network.subnets.iter().any(|other| other.cidr == subnet);
+    let mut addresses = own.addresses.iter().enumerate();
+    let (index, address) = addresses.find(|(_, address)| !has(address.trunc()))?;
+    let subnets = network.subnets.iter().map(|other| other.cidr.to_string());
+    let message = format!(
+        "{address} is in {}, which is no subnet of network {}; it has {}",
+        address.trunc(),
+        network.id,
+        subnets.collect::<Vec<_>>().join(", ")
+    );
+    Some((index, message))
+}
+
+/// The subnets that a router is connected to are those of the networks, as far as these have any.
+fn check_gateway_subnets(
+    handle: Handle<Router>,
+    router: &Router,
+    view: View<'_>,
+) -> Result<(), Refusal> {
+    for (at, own) in router.interfaces.iter().enumerate() {
+        let network = view.get(own.network);
+        if let Some((index, message)) = network.and_then(|network| foreign_subnet(network, own)) {
+            let field = format!("/interfaces/{at}/addresses/{index}");
+            return Err(Refusal::conflict(field, message).of(view.name_of(handle)));
+        }
+    }
+    Ok(())
+}
+
+/// Stations and gateways still fit the networks whose subnets were changed.
+fn check_changed_subnets(
+    before: View<'_>,
+    after: View<'_>,
+    staged: &Staged,
+) -> Result<(), Refusal> {
+    let mut touched = HashSet::new();
+    let mut is_narrowed = false;
+    for (handle, new) in staged.networks.iter() {
+        let Some(network) = new.filter(|network| !network.subnets.is_empty()) else {
+            continue;
+        };
+        for (router, _, own) in after.gateways_in(handle) {
+            if let Some((_, message)) = foreign_subnet(network, own) {
+                let message = format!(
+                    "{}'s gateway would not fit: {message}. Change it first, or in the same transaction",
+                    after.name_of(router)
+                );
+                return Err(Refusal::conflict("/subnets", message).of(after.name_of(handle)));
+            }
+        }
+        touched.insert(handle);
+        let old = before.get(handle).map(|old| &old.subnets[..]);
+        is_narrowed |= old.is_some_and(|old| {
+            let kept = |old: &Subnet| network.subnets.iter().any(|new| new.cidr == old.cidr);
+            old.is_empty() || !old.iter().all(kept)
+        });
+    }
+    if touched.is_empty() {
+        return Ok(());
+    }
+    // Ports are not kept by network: all are looked through, some 10 ms for a million, but only when those that were
+    // there before may not fit any more.
+    let check = |(handle, port): (Handle<Port>, &Port)| {
+        let network = after.get(port.network);
+        let network = network.filter(|_| touched.contains(&port.network));
+        let mut addresses = port.addresses.iter();
+        let fault = addresses.find_map(|own| network?.check_station(own, "").err());
+        match fault {
+            None => Ok(()),
+            Some(fault) => {
+                let message = format!(
+                    "{} would not fit: {}. Change or delete it first, or in the same transaction",
+                    after.name_of(handle),
+                    fault.message
+                );
+                Err(Refusal::conflict("/subnets", message).of(after.name_of(port.network)))
+            }
+        }
+    };
+    if is_narrowed {
+        return after.iter::<Port>().try_for_each(check);
+    }
+    let mut ports = staged.ports.iter();
+    ports.try_for_each(|(handle, new)| new.map_or(Ok(()), |port| check((handle, port))))
 }
 
 /// What is wrong with a route, told of itself or of the router that was changed under it.
@@ -183,9 +281,8 @@ fn no_dvr_mac(
         return Refusal::conflict("/dvr_mac", message).of(view.name_of(host));
     }
     let mut ports = staged.ports.iter();
-    let is_elsewhere = |port: &crate::resources::Port| {
-        port.network == network && matches!(port.location, Location::Remote(_))
-    };
+    let is_elsewhere =
+        |port: &Port| port.network == network && matches!(port.location, Location::Remote(_));
     if let Some((port, _)) = ports.find(|(_, new)| new.is_some_and(is_elsewhere)) {
         return Refusal::conflict("/host", message).of(view.name_of(port));
     }

@@ -264,7 +264,7 @@ impl<K: Kind> StagedTable<K> {
     }
 }
 
-/// Slabs hold fewer than 2³² records: at 72 bytes each that would be 288 GiB.
+/// Slabs hold fewer than 2³² records: at 80 bytes each that would be 320 GiB.
 fn index(len: usize) -> u32 {
     u32::try_from(len).expect("fewer than 2^32 records of one kind")
 }
