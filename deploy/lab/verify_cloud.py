@@ -7,7 +7,8 @@ CLOUD is a description as of cloud.py. Every VXLAN packet and every frame with a
 
 - its network is one of the cloud's, and the address it is for is a port of that network on another host;
 - to or from a gateway's MAC: never; ARP, solicitations or advertisements that name a gateway: never, unless from a host
-  that --leaks (Open vSwitch with Neutron's flows does: by ARP on VLANs, by neighbour discovery everywhere);
+  that --leaks (Open vSwitch with Neutron's flows does: by ARP on VLANs, by neighbour discovery everywhere); a network
+  with gateway_from_underlay is exempt from both;
 - group addresses and unknown ones, that is, flooded: never, unless --floods (multicast listener reports are let pass);
 - IP from a port of the same network has that port's MAC and its TTL untouched;
 - IP from a port of another network was routed: some router joins the two networks, the source MAC is the DVR MAC of the
@@ -79,7 +80,7 @@ class Verifier:
         self.cloud = cloud
         self.options = options
         self.seen = Counter()
-        self.leaky = {cloud.hosts[host]["dvr_mac"] for host in options.leaks}
+        self.leaky = {cloud.hosts[host].get("dvr_mac") for host in options.leaks}
         self.leaky |= {port["mac"] for host in options.leaks for port in cloud.ports_of(host=host).values()}
         self.addresses = {}  # (network, address) → port's name
         for name, port in cloud.ports.items():
@@ -105,13 +106,16 @@ class Verifier:
     def overlay(self, segment, frame, outer):
         need(segment in self.networks, f"no network has {segment[0]} {segment[1]}")
         network = self.networks[segment]
-        if self.discovers_gateway(network, frame):
+        shared = self.cloud.networks[network].get("gateway_from_underlay")
+        macs = [gateway.mac for gateway in self.cloud.gateways if gateway.network == network]
+        if self.discovers_gateway(network, frame) or frame.destination in macs or frame.source in macs:
+            if shared:
+                self.seen["of a shared gateway"] += 1
+                return
+            need(not {frame.source, frame.destination}.intersection(macs), f"the MAC of {network}'s gateway")
             need(frame.source in self.leaky, f"discovery of {network}'s gateway")
             self.seen["leaked discovery"] += 1
             return
-        for gateway in self.cloud.gateways:
-            if gateway.network == network:
-                need(gateway.mac not in (frame.source, frame.destination), f"the MAC of {network}'s gateway")
         need(not frame.ip or frame.ip.icmpv6() != ROUTER_ADVERTISEMENT, "a router advertisement")
         if frame.is_group:
             reports = frame.ip and frame.ip.icmpv6() in LISTENER_REPORTS
