@@ -52,6 +52,7 @@ pub mod packet;
 mod pipeline;
 mod resolution;
 pub mod route;
+pub mod services;
 pub mod underlay;
 mod worker;
 mod worker_state;

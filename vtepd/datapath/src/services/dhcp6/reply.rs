@@ -187,14 +187,15 @@ fn search(domains: &[String]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for domain in domains {
         let name = domain.trim_end_matches('.');
-        let mut labels = name.split('.');
-        if name.len() > 253 || !labels.clone().all(|label| (1..=63).contains(&label.len())) {
+        let labels = name.split('.');
+        let is_domain = labels.clone().all(|label| (1..=63).contains(&label.len()));
+        if name.len() > 253 || !is_domain {
             continue;
         }
-        labels.by_ref().for_each(|label| {
+        for label in labels {
             bytes.push(label.len() as u8);
             bytes.extend(label.as_bytes());
-        });
+        }
         bytes.push(0);
     }
     bytes
