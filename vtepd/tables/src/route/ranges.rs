@@ -44,7 +44,7 @@ macro_rules! word {
     )* };
 }
 
-word!(u16 u32 u64 u128);
+word!(u16 u32 u64);
 
 /// Some ranges. Copies share the memory.
 #[derive(Clone, Debug)]
