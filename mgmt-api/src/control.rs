@@ -4,11 +4,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::change::Changes;
+use crate::explain::{ExplainQuery, Explanation};
 use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::Refusal;
-use crate::resources::{Attachment, DeviceIndex, Host, Network};
-use crate::state::Handle;
+use crate::resources::{Attachment, DeviceIndex, Host, Network, Router};
+use crate::state::{Handle, View};
 
 /// The forwarding side, as the management plane needs it.
 ///
@@ -50,6 +51,16 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Forgets learned addresses, and says how many.
     fn forget_learned(&self, which: Forget) -> u64;
+
+    /// What is known of who has which address in the network: of its ports and gateways, and what routing found out.
+    fn neighbours(&self, network: Handle<Network>) -> Vec<Neighbour>;
+
+    /// Runs one packet through what the workers do, on tables as they are, without changing any or sending anything.
+    /// `view` has the names of what the tables refer to by number.
+    ///
+    /// # Errors
+    /// No frame can be made of the query, or nothing can be explained now.
+    fn explain(&self, view: View<'_>, query: &ExplainQuery) -> Result<Explanation, Refusal>;
 
     /// The neighbours of the underlay: next hops and VTEPs on our subnets.
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour>;
@@ -203,6 +214,44 @@ pub enum FdbLocation {
     Local(Attachment),
     /// To a remote VTEP.
     Remote(Handle<Host>),
+}
+
+/// Who has an address in a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The address.
+    pub address: std::net::IpAddr,
+    /// The MAC address that goes with it.
+    pub mac: Mac,
+    /// Where packets for it go.
+    pub location: NeighbourLocation,
+    /// How it is known.
+    pub origin: NeighbourOrigin,
+    /// Seconds since a learned one was last heard; `None`: configured.
+    pub age: Option<u32>,
+}
+
+/// Where packets for a neighbour go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeighbourLocation {
+    /// To an interface of this box.
+    Local(Attachment),
+    /// To a remote host.
+    Remote(Handle<Host>),
+    /// Into a router that runs here: the address is its gateway's.
+    Router(Handle<Router>),
+}
+
+/// How a neighbour is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeighbourOrigin {
+    /// It is an address of a port.
+    Port,
+    /// It is a gateway's.
+    Gateway,
+    /// It was asked for, or announced by a port that may have it.
+    Learned,
 }
 
 /// Which learned addresses to forget: those that all given fields apply to.

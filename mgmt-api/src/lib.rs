@@ -17,6 +17,7 @@ mod boot;
 pub mod change;
 pub mod control;
 mod document;
+pub mod explain;
 pub mod id;
 pub mod mac;
 pub mod manager;

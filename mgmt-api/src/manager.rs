@@ -382,6 +382,16 @@ mod tests {
         fn forget_learned(&self, _: Forget) -> u64 {
             0
         }
+        fn neighbours(&self, _: Handle<Network>) -> Vec<Neighbour> {
+            Vec::new()
+        }
+        fn explain(
+            &self,
+            _: crate::state::View<'_>,
+            _: &crate::explain::ExplainQuery,
+        ) -> Result<crate::explain::Explanation, Refusal> {
+            Err(Refusal::new(Code::Unhealthy, "there are no workers here"))
+        }
         fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
             Vec::new()
         }

@@ -3,6 +3,7 @@
 mod support;
 
 use axum::http::header;
+use mgmt_api::control::{Neighbour, NeighbourLocation, NeighbourOrigin};
 use mgmt_api::mac::Mac;
 use mgmt_api::resources::{Attachment, Interface, Network};
 use serde_json::{Value, json};
@@ -164,6 +165,43 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
         ),
         call("get", "/v1/fdb/{network}", "/v1/fdb/blue", None, 200),
         call("get", "/v1/fdb", "/v1/fdb?network=blue", None, 200),
+        call(
+            "get",
+            "/v1/neighbours",
+            "/v1/neighbours?network=blue",
+            None,
+            200,
+        ),
+        call(
+            "get",
+            "/v1/neighbours",
+            "/v1/neighbours?network=no",
+            None,
+            404,
+        ),
+        call(
+            "post",
+            "/v1/explain",
+            "/v1/explain",
+            Some(json!({"interface": "eth1", "frame": "52540000000152540000000208000000"})),
+            200,
+        ),
+        call(
+            "post",
+            "/v1/explain",
+            "/v1/explain",
+            Some(
+                json!({"from": "p1", "to": "10.0.0.255", "destination_mac": "ff:ff:ff:ff:ff:ff", "protocol": "udp/67"}),
+            ),
+            200,
+        ),
+        call(
+            "post",
+            "/v1/explain",
+            "/v1/explain",
+            Some(json!({"from": "p1"})),
+            422,
+        ),
         call("delete", "/v1/fdb", "/v1/fdb?network=blue", None, 200),
         call(
             "put",
@@ -315,10 +353,18 @@ fn learn_something(api: &Api) {
             interface,
             tag: None,
         };
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
         api.control
             .learned
             .lock()
-            .insert((network, Mac([2, 0, 0, 0, 0, 1])), attachment);
+            .insert((network, mac), attachment);
+        *api.control.neighbours.lock() = vec![Neighbour {
+            address: "10.0.0.1".parse().unwrap(),
+            mac,
+            location: NeighbourLocation::Local(attachment),
+            origin: NeighbourOrigin::Learned,
+            age: Some(3),
+        }];
     });
 }
 

@@ -4,6 +4,8 @@
 //!  /v1/{kind}, /v1/{kind}/{id}     one resource or a page of them            resources.rs
 //!  /v1/transaction, /v1/state      many at once, all at once                 transaction.rs
 //!  /v1/workers, drops, tables, …   what is, not what is wanted               status.rs
+//!  /v1/fdb, /v1/neighbours         the tables as they are                    fdb.rs, neighbours.rs
+//!  /v1/explain                     what happens to a packet, and why         explain.rs
 //!  /metrics, /healthz              for Prometheus and supervisors            metrics.rs
 //!  /openapi.json, /docs            the document of all this, from the code   openapi.rs
 //! ```
@@ -13,8 +15,10 @@
 
 mod body;
 mod endpoint;
+mod explain;
 mod fdb;
 mod metrics;
+mod neighbours;
 mod openapi;
 mod origin;
 mod paging;
@@ -101,6 +105,8 @@ pub fn router(manager: Manager, config: Config) -> Router {
     resources::add_to(&mut endpoints);
     transaction::add_to(&mut endpoints);
     fdb::add_to(&mut endpoints);
+    neighbours::add_to(&mut endpoints);
+    explain::add_to(&mut endpoints);
     status::add_to(&mut endpoints);
     metrics::add_to(&mut endpoints);
     let (router, document) = endpoints.finish();

@@ -10,7 +10,7 @@ use super::{Handle, Holder, Owner, Place, Staged, State, Used};
 use crate::control::{Device, Facts};
 use crate::id::Id;
 use crate::resources::{
-    Attachment, DeviceIndex, Flood, Host, Interface, Kind, Network, Router, RouterInterface,
+    Attachment, DeviceIndex, Flood, Host, Interface, Kind, Network, Port, Router, RouterInterface,
     RouterRoute, Segment, StaticFdb,
 };
 
@@ -312,6 +312,16 @@ impl<'a> View<'a> {
             .map(Holder::Port)
             .chain(gateways.map(Holder::Gateway))
             .chain(entry.map(Holder::Static))
+    }
+
+    /// The port with an address in the network.
+    #[must_use]
+    pub fn port_with(self, network: Handle<Network>, address: IpAddr) -> Option<&'a Port> {
+        let mut holders = self.holders(StationKey::Address(network, address));
+        holders.find_map(|holder| match holder {
+            Holder::Port(port) => self.get(port),
+            Holder::Gateway(_) | Holder::Static(_) => None,
+        })
     }
 
     /// The records of one kind that have this address.

@@ -3,8 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod explain;
 mod fdb;
 mod http;
+mod neighbours;
 mod networks;
 mod ports;
 mod refusals;

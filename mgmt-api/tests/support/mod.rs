@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use mgmt_api::change::{Change, Changes};
 use mgmt_api::control::{
     ControlPlane, Device, DropCount, Facts, FdbEntry, FdbLocation, Forget, InterfaceStatus,
-    NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour, WorkerStatus,
+    Neighbour, NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour, WorkerStatus,
+};
+use mgmt_api::explain::{
+    DropExplanation, ExplainFrame, ExplainQuery, Explanation, Outcome, SentPacket, Step,
 };
 use mgmt_api::mac::Mac;
 use mgmt_api::refusal::{Code, Refusal};
@@ -56,6 +59,10 @@ pub struct FakeControl {
     pub facts: Facts,
     pub mirror: Mutex<Mirror>,
     pub learned: Mutex<BTreeMap<(Handle<Network>, Mac), Attachment>>,
+    /// What it says of the neighbours of every network.
+    pub neighbours: Mutex<Vec<Neighbour>>,
+    /// The last packet it was asked to explain.
+    pub explained: Mutex<Option<ExplainQuery>>,
     /// The most entries the MAC table takes.
     pub capacity: usize,
     /// Whether to mirror; the load test measures the manager alone.
@@ -83,6 +90,8 @@ impl Default for FakeControl {
             facts: facts(),
             mirror: Mutex::default(),
             learned: Mutex::default(),
+            neighbours: Mutex::default(),
+            explained: Mutex::default(),
             capacity: usize::MAX,
             mirrors: true,
             applied: AtomicU64::new(0),
@@ -324,6 +333,54 @@ impl ControlPlane for FakeControl {
                 || which.mac.is_some_and(|own| own != *mac)
         });
         (before - learned.len()) as u64
+    }
+
+    fn neighbours(&self, _network: Handle<Network>) -> Vec<Neighbour> {
+        self.neighbours.lock().clone()
+    }
+
+    /// Forwards what was made of fields as a frame of zeros, and drops frames that were given whole.
+    fn explain(&self, _view: View<'_>, query: &ExplainQuery) -> Result<Explanation, Refusal> {
+        *self.explained.lock() = Some(query.clone());
+        let step = |stage: &str, code: &str, text: &str, entry| Step {
+            stage: stage.to_owned(),
+            code: code.to_owned(),
+            text: text.to_owned(),
+            entry,
+        };
+        let entry = serde_json::json!({"network": "blue"});
+        let mut steps = vec![step(
+            "input",
+            "bound",
+            "it belongs to network blue",
+            Some(entry),
+        )];
+        Ok(match &query.frame {
+            ExplainFrame::Raw(frame) => {
+                steps.push(step("decide", "vni-unknown", "it goes no further", None));
+                Explanation {
+                    frame: frame.clone(),
+                    steps,
+                    outcome: Outcome::Dropped,
+                    drop: Some(DropExplanation {
+                        reason: "vni-unknown".to_owned(),
+                        description: "The VNI belongs to no network here.".to_owned(),
+                    }),
+                    packets: Vec::new(),
+                }
+            }
+            ExplainFrame::Packet(packet) => Explanation {
+                frame: vec![0; 14 + usize::from(packet.length)],
+                steps,
+                outcome: Outcome::Forwarded,
+                drop: None,
+                packets: vec![SentPacket {
+                    interface: "eth1".parse().unwrap(),
+                    bytes: vec![0xab; 60],
+                    summary: format!("{} > {}", packet.source, packet.destination),
+                }],
+            },
+        })
     }
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {

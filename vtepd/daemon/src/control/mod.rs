@@ -30,11 +30,12 @@ use std::time::Instant;
 
 use mgmt_api::change::Changes;
 use mgmt_api::control::{
-    ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, TableStatus,
+    ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, Neighbour, TableStatus,
     UnderlayNeighbour, WorkerStatus,
 };
+use mgmt_api::explain::{ExplainQuery, Explanation};
 use mgmt_api::mac::Mac as ApiMac;
-use mgmt_api::refusal::Refusal;
+use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::Network;
 use mgmt_api::state::Handle;
 use parking_lot::Mutex;
@@ -191,6 +192,15 @@ impl ControlPlane for Plane {
 
     fn forget_learned(&self, which: Forget) -> u64 {
         self.control.lock().forget_learned(which)
+    }
+
+    fn neighbours(&self, _network: Handle<Network>) -> Vec<Neighbour> {
+        Vec::new()
+    }
+
+    fn explain(&self, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
+        let message = "this vtepd cannot explain packets yet";
+        Err(Refusal::new(Code::Internal, message))
     }
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use mgmt_api::change::Changes;
 use mgmt_api::control::{
-    ControlPlane, Device, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, TableStatus,
-    UnderlayNeighbour, WorkerStatus,
+    ControlPlane, Device, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, Neighbour,
+    TableStatus, UnderlayNeighbour, WorkerStatus,
 };
+use mgmt_api::explain::{ExplainQuery, Explanation};
 use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::manager::Manager;
 use mgmt_api::refusal::{Code, Refusal};
@@ -96,6 +97,15 @@ impl ControlPlane for Bare {
 
     fn forget_learned(&self, which: Forget) -> u64 {
         self.0.lock().forget_learned(which)
+    }
+
+    fn neighbours(&self, _network: Handle<Network>) -> Vec<Neighbour> {
+        Vec::new()
+    }
+
+    fn explain(&self, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
+        let message = "this vtepd cannot explain packets yet";
+        Err(Refusal::new(Code::Internal, message))
     }
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {

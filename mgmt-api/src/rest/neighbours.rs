@@ -1,0 +1,127 @@
+//! Who has which address in a network, as it is: configured and learned.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::routing;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::path::HttpMethod;
+
+use super::Api;
+use super::endpoint::{Endpoints, Operation, page_of, text};
+use super::paging::{Page, find};
+use super::problem::Problem;
+use super::query::Params;
+use crate::control::{Neighbour, NeighbourLocation, NeighbourOrigin};
+use crate::id::Id;
+use crate::mac::Mac;
+use crate::manager::Manager;
+use crate::refusal::{Code, Refusal};
+use crate::resources::{Network, Tpid, Vid};
+use crate::state::View;
+
+pub(super) fn add_to(endpoints: &mut Endpoints) {
+    let entry = endpoints.schema::<NeighbourEntry>();
+    let list = Operation::new(
+        "list_neighbours",
+        "neighbours",
+        "Show who has which address in a network",
+    )
+    .description("Addresses of ports and gateways, and those that were asked for or announced.")
+    .required_query("network", text(), "The network.")
+    .json(200, "All of them, by address.", page_of(entry))
+    .refused(Code::NotFound, "There is no such network.");
+    endpoints.add(
+        HttpMethod::Get,
+        "/v1/neighbours",
+        routing::get(list_neighbours),
+        list,
+    );
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeighbourParams {
+    network: Id,
+}
+
+/// Who has an address in a network.
+#[derive(Debug, Serialize, ToSchema)]
+struct NeighbourEntry {
+    /// The address.
+    #[schema(value_type = String)]
+    address: IpAddr,
+    /// The MAC address that goes with it.
+    mac: Mac,
+    /// How it is known.
+    origin: NeighbourOrigin,
+    /// Seconds since a learned one was last heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<u32>,
+    /// The router whose gateway here it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    router: Option<Id>,
+    /// The remote host it lives on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<Id>,
+    /// The interface it is reached by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<Id>,
+    /// The tag its frames get there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<Vid>,
+    /// The tag's type, unless it is `802.1q`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tpid: Option<Tpid>,
+}
+
+impl NeighbourEntry {
+    /// `None` for one whose host, interface or router went away while the table was being read.
+    fn new(neighbour: &Neighbour, view: View<'_>) -> Option<Self> {
+        let mut shown = Self {
+            address: neighbour.address,
+            mac: neighbour.mac,
+            origin: neighbour.origin,
+            age_seconds: neighbour.age,
+            router: None,
+            host: None,
+            interface: None,
+            vlan: None,
+            tpid: None,
+        };
+        match neighbour.location {
+            NeighbourLocation::Remote(host) => shown.host = Some(view.get(host)?.id.clone()),
+            NeighbourLocation::Router(router) => {
+                shown.router = Some(view.get(router)?.id.clone());
+            }
+            NeighbourLocation::Local(attachment) => {
+                shown.interface = Some(view.get(attachment.interface)?.id.clone());
+                shown.vlan = attachment.tag.map(|tag| tag.vid);
+                shown.tpid = attachment.tag.and_then(|tag| tag.tpid.unless_default());
+            }
+        }
+        Some(shown)
+    }
+}
+
+async fn list_neighbours(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<NeighbourParams>,
+) -> Result<Json<Page<NeighbourEntry>>, Problem> {
+    let list = move |manager: &Manager| {
+        let network = manager.read(|state| find::<Network>(&params.network, state.view()))?;
+        let mut neighbours = manager.control().neighbours(network);
+        neighbours.sort_unstable_by_key(|neighbour| neighbour.address);
+        let items = manager.read(|state| {
+            let entries = neighbours.iter();
+            entries
+                .filter_map(|own| NeighbourEntry::new(own, state.view()))
+                .collect()
+        });
+        Ok::<_, Refusal>(Page { items, next: None })
+    };
+    Ok(Json(api.blocking(list).await??))
+}
