@@ -47,10 +47,12 @@ async fn post_explain(
 ) -> Result<Json<Explanation>, Problem> {
     let body = read_document(&headers, body).await?;
     let spec: ExplainSpec = document::parse(&body)?;
-    // The state is let go before the packet is run: writers do not wait for that.
+    // The state is held while the packet is run, well below a millisecond: its names are those of the tables.
     let explain = move |manager: &Manager| {
-        let query = manager.read(|state| spec.resolve(state.view()))?;
-        manager.control().explain(&query)
+        manager.read(|state| {
+            let query = spec.resolve(state.view())?;
+            manager.control().explain(state.view(), &query)
+        })
     };
     let explained: Result<_, Refusal> = api.blocking(explain).await?;
     Ok(Json(explained?))

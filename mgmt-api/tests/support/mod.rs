@@ -18,7 +18,7 @@ use mgmt_api::explain::{
 use mgmt_api::mac::Mac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network, Vid};
-use mgmt_api::state::Handle;
+use mgmt_api::state::{Handle, View};
 use parking_lot::{Condvar, Mutex};
 
 /// The devices every test has: `eth0` and `eth1` (at most 9000), `small` (at most 1500).

@@ -37,7 +37,7 @@ use mgmt_api::explain::{ExplainQuery, Explanation};
 use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::Network;
-use mgmt_api::state::Handle;
+use mgmt_api::state::{Handle, View};
 use parking_lot::Mutex;
 use vtepd_datapath::learn::Learner;
 use vtepd_datapath::underlay::membership::Membership;
@@ -198,7 +198,7 @@ impl ControlPlane for Plane {
         Vec::new()
     }
 
-    fn explain(&self, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
+    fn explain(&self, _view: View<'_>, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
         let message = "this vtepd cannot explain packets yet";
         Err(Refusal::new(Code::Internal, message))
     }

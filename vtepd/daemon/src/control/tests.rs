@@ -15,7 +15,7 @@ use mgmt_api::manager::Manager;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::request::{Batch, Options, Replace};
 use mgmt_api::resources::Network;
-use mgmt_api::state::Handle;
+use mgmt_api::state::{Handle, View};
 use parking_lot::Mutex;
 use vtepd_datapath::learn::Learner;
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
@@ -103,7 +103,7 @@ impl ControlPlane for Bare {
         Vec::new()
     }
 
-    fn explain(&self, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
+    fn explain(&self, _view: View<'_>, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
         let message = "this vtepd cannot explain packets yet";
         Err(Refusal::new(Code::Internal, message))
     }
