@@ -60,6 +60,7 @@ drop_reasons! {
     SpoofedMac = "spoofed-mac": "the source MAC is not one of the port's (anti_spoofing)",
     SpoofedAddress = "spoofed-address": "the source address is neither the port's nor of its allowed_address_pairs (RFC 2827)",
     SpoofedArpNd = "spoofed-arp-nd": "ARP or ND speaks for an address or MAC that is not the port's",
+    HiddenHeaders = "hidden-headers": "from a guarded port, behind more than two VLAN tags or in LLC/SNAP, where its addresses cannot be checked",
     RogueServer = "rogue-server": "a router advertisement, redirect or DHCP answer from a guarded port",
     RouterMacSource = "router-mac-source": "the source is a gateway's MAC or a DVR host MAC, which no station has",
     ArpNdLimit = "arp-nd-limit": "more ARP and ND from one port than it may send in a second",

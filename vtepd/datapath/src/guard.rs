@@ -36,9 +36,10 @@ pub(crate) fn check(
 ) -> Result<(), DropReason> {
     let at_home = known.filter(|hit| hit.entry.adjacency == frame.ingress);
     let address = match at_home.map(|hit| hit.entry.origin) {
-        Some(Origin::Guarded(address)) => address,
+        Some(Origin::Guarded(address)) => Some(address),
         Some(Origin::Static) => return Ok(()),
-        _ if frame.access == Access::Guarded => Ipv4Addr::UNSPECIFIED,
+        // One that was learned by a pair is still the pair's, which may be gone.
+        _ if frame.access == Access::Guarded => None,
         _ => return Ok(()),
     };
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(data) else {
@@ -48,9 +49,9 @@ pub(crate) fn check(
         tables,
         frame,
         mac: header.source,
-        address,
+        address: address.unwrap_or(Ipv4Addr::UNSPECIFIED),
     };
-    if at_home.is_none() && !sender.has_pair() {
+    if address.is_none() && !sender.has_pair() {
         return Err(DropReason::SpoofedMac);
     }
     // The usual packet: untagged IPv4 from the port's first address.
@@ -60,9 +61,37 @@ pub(crate) fn check(
         ethernet::ETHERTYPE_IPV4 => sender.check_ipv4(packet),
         ethernet::ETHERTYPE_IPV6 => sender.check_ipv6(packet),
         ethernet::ETHERTYPE_ARP => sender.check_arp(packet),
-        _ => Ok(()),
+        ethertype => check_other(ethertype, packet),
     }
 }
+
+/// Neither IP nor ARP, unless they are behind a third tag or in LLC/SNAP, which some
+/// systems look into (CVE-2021-27853 and -27861).
+#[cold]
+fn check_other(ethertype: u16, packet: &[u8]) -> Result<(), DropReason> {
+    let is_snap = ethertype < LEAST_ETHERTYPE && packet.starts_with(&SNAP);
+    if is_snap || ethernet::is_tag(ethertype) {
+        Err(DropReason::HiddenHeaders)
+    } else {
+        Ok(())
+    }
+}
+
+/// What an ICMPv6 message says of its sender.
+#[derive(Default)]
+struct Said {
+    /// Whether it may come from ::.
+    may_be_nameless: bool,
+    /// An address that it claims.
+    claimed: Option<Ipv6Addr>,
+}
+
+/// Where the options of a router solicitation begin (RFC 4861, 4.1).
+const ROUTER_SOLICITATION_LEN: usize = 8;
+/// Smaller numbers are lengths: an LLC header follows (IEEE 802.3, 3.2.6).
+const LEAST_ETHERTYPE: u16 = 0x600;
+/// LLC header of a SNAP frame, which names an ethertype of its own (IEEE 802).
+const SNAP: [u8; 2] = [0xaa, 0xaa];
 
 impl Sender<'_> {
     fn has_pair(&self) -> bool {
@@ -105,11 +134,15 @@ impl Sender<'_> {
         let source = header.source_addr();
         let ports = match header.protocol {
             PROTOCOL_UDP if header.fragment_offset() == 0 => {
-                ports(packet.get(header.header_len()..).unwrap_or_default())
+                let segment = packet.get(header.header_len()..).unwrap_or_default();
+                Some(ports(segment).ok_or(DropReason::IpMalformed)?)
             }
             _ => None,
         };
-        if ports.is_some_and(|(from, _)| from == dhcp::V4_SERVER_PORT) {
+        // Clients look at the port that they listen on, not at where it comes from.
+        if ports
+            .is_some_and(|(from, to)| from == dhcp::V4_SERVER_PORT || to == dhcp::V4_CLIENT_PORT)
+        {
             return Err(DropReason::RogueServer);
         }
         // Who has no address yet asks for one (RFC 2131, 4.1).
@@ -126,43 +159,91 @@ impl Sender<'_> {
         let Ok((header, rest)) = ipv6::Header::ref_from_prefix(packet) else {
             return Err(DropReason::IpMalformed);
         };
+        let rest = rest
+            .get(..header.payload_length.get().into())
+            .unwrap_or(rest);
         let upper =
             ipv6::walk_extensions(rest, header.next_header).map_err(|_| DropReason::IpMalformed)?;
         let message = rest.get(upper.offset..).unwrap_or_default();
         let source = header.source_addr();
-        let kind = message.first().copied();
-        let (mut nameless, mut claimed) = (false, None);
-        match upper.protocol {
-            PROTOCOL_ICMPV6 if upper.is_first() => match kind {
-                Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => {
-                    return Err(DropReason::RogueServer);
+        let mut said = Said::default();
+        if upper.is_first() {
+            match upper.protocol {
+                PROTOCOL_ICMPV6 => {
+                    let whole = upper.fragment.is_none();
+                    said = self.check_icmpv6(source, message, whole)?;
                 }
-                Some(icmpv6::NEIGHBOUR_ADVERTISEMENT) => claimed = Some(claim(message)?),
-                // Duplicate address detection, and the groups that go with it (RFC 4862,
-                // 5.4.2; RFC 3590).
-                Some(icmpv6::NEIGHBOUR_SOLICITATION) => {
-                    nameless = true;
-                    if source.is_unspecified() {
-                        claimed = Some(probed(message)?);
-                    }
-                }
-                Some(icmpv6::ROUTER_SOLICITATION | mld::V1_REPORT | mld::V2_REPORT) => {
-                    nameless = true;
-                }
+                PROTOCOL_UDP => check_dhcp6(message)?,
                 _ => {}
-            },
-            PROTOCOL_UDP if upper.is_first() && is_from(message, dhcp::V6_SERVER_PORT) => {
-                return Err(DropReason::RogueServer);
             }
-            _ => {}
         }
-        let may_be_nameless = nameless && source.is_unspecified();
+        let may_be_nameless = said.may_be_nameless && source.is_unspecified();
         if !may_be_nameless && !self.owns(IpAddr::V6(source)) {
             return Err(DropReason::SpoofedAddress);
         }
-        match claimed {
+        match said.claimed {
             Some(address) if !self.owns(IpAddr::V6(address)) => Err(DropReason::SpoofedArpNd),
             _ => Ok(()),
+        }
+    }
+
+    /// `message` is the beginning of an ICMPv6 message, or all of it. One whose type is
+    /// not there to be seen could be any (RFC 7113, 3).
+    fn check_icmpv6(
+        &self,
+        source: Ipv6Addr,
+        message: &[u8],
+        whole: bool,
+    ) -> Result<Said, DropReason> {
+        let mut said = Said::default();
+        match *message.first().ok_or(DropReason::IpMalformed)? {
+            icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => {
+                return Err(DropReason::RogueServer);
+            }
+            icmpv6::NEIGHBOUR_ADVERTISEMENT => {
+                said.claimed = Some(self.spoken_of(message, whole)?);
+            }
+            // Duplicate address detection, and the groups that go with it (RFC 4862,
+            // 5.4.2; RFC 3590).
+            icmpv6::NEIGHBOUR_SOLICITATION => {
+                said.may_be_nameless = true;
+                let target = self.spoken_of(message, whole)?;
+                said.claimed = source.is_unspecified().then_some(target);
+            }
+            icmpv6::ROUTER_SOLICITATION => {
+                said.may_be_nameless = true;
+                self.check_options(message.get(ROUTER_SOLICITATION_LEN..), whole)?;
+            }
+            mld::V1_REPORT | mld::V2_REPORT => said.may_be_nameless = true,
+            _ => {}
+        }
+        Ok(said)
+    }
+
+    /// The target of a neighbour solicitation or advertisement, both of which have it at
+    /// the same place.
+    fn spoken_of(&self, message: &[u8], whole: bool) -> Result<Ipv6Addr, DropReason> {
+        let Ok((fixed, _)) = nd::Advertisement::ref_from_prefix(message) else {
+            return Err(DropReason::SpoofedArpNd);
+        };
+        self.check_options(message.get(nd::Advertisement::LEN..), whole)?;
+        Ok(fixed.target_addr())
+    }
+
+    /// The MACs that a message of neighbour discovery tells are the sender's. What is not
+    /// whole hides its options, and nobody may act on it (RFC 6980, 5).
+    fn check_options(&self, options: Option<&[u8]>, whole: bool) -> Result<(), DropReason> {
+        let own = |option: nd::DiscoveryOption<'_>| {
+            let kinds = [nd::OPTION_SOURCE_LINK_LAYER, nd::OPTION_TARGET_LINK_LAYER];
+            !kinds.contains(&option.kind) || option.link_layer(option.kind) == Some(self.mac)
+        };
+        let options = options.filter(|_| whole);
+        let sound =
+            options.is_some_and(|bytes| nd::options(bytes).all(|option| option.is_ok_and(own)));
+        if sound {
+            Ok(())
+        } else {
+            Err(DropReason::SpoofedArpNd)
         }
     }
 
@@ -189,22 +270,12 @@ fn ports(segment: &[u8]) -> Option<(u16, u16)> {
     Some((header.source.get(), header.destination.get()))
 }
 
-fn is_from(segment: &[u8], port: u16) -> bool {
-    ports(segment).is_some_and(|(from, _)| from == port)
-}
-
-/// The address that a neighbour advertisement speaks for.
-fn claim(message: &[u8]) -> Result<Ipv6Addr, DropReason> {
-    let parsed = nd::Advertisement::ref_from_prefix(message);
-    parsed.map_or(Err(DropReason::SpoofedArpNd), |(message, _)| {
-        Ok(message.target_addr())
-    })
-}
-
-/// The address that a nameless solicitation is about to take.
-fn probed(message: &[u8]) -> Result<Ipv6Addr, DropReason> {
-    let parsed = nd::Solicitation::ref_from_prefix(message);
-    parsed.map_or(Err(DropReason::SpoofedArpNd), |(message, _)| {
-        Ok(message.target_addr())
-    })
+fn check_dhcp6(segment: &[u8]) -> Result<(), DropReason> {
+    match ports(segment) {
+        None => Err(DropReason::IpMalformed),
+        Some((from, to)) if from == dhcp::V6_SERVER_PORT || to == dhcp::V6_CLIENT_PORT => {
+            Err(DropReason::RogueServer)
+        }
+        Some(_) => Ok(()),
+    }
 }

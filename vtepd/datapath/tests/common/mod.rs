@@ -9,10 +9,12 @@
 mod corpus;
 mod frames;
 mod host;
+mod routed;
 
 pub use corpus::*;
 pub use frames::*;
 pub use host::*;
+pub use routed::*;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -32,7 +34,7 @@ use vtepd_tables::{
     Underlay, VrfIndex,
 };
 use vtepd_wire::flow::FlowHasher;
-use vtepd_wire::{Mac, VlanId, Vni, ethernet};
+use vtepd_wire::{Mac, VlanId, Vni, craft, ethernet};
 
 /// Where golden packets mask the outer UDP source port.
 pub const SOURCE_PORT: std::ops::Range<usize> = 34..36;
