@@ -3,7 +3,6 @@
 
 use core::net::IpAddr;
 
-use vtepd_tables::Gateway;
 use vtepd_wire::checksum::Sum;
 use vtepd_wire::{FromBytes, ethernet, icmp_error, icmpv6_error, ipv4, ipv6};
 
@@ -16,13 +15,13 @@ use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 
 impl<O: Observer> Decide<'_, O> {
-    /// Drops an IPv4 packet that came in by `gateway` for a reason, and says so to its
-    /// sender if that may be.
+    /// Drops an IPv4 packet to a gateway for a reason, and says so to its sender, in the
+    /// name of `own`, if that may be.
     #[cold]
     pub(super) fn error_v4<P: Packet>(
         &mut self,
         frame: &Frame,
-        gateway: &Gateway,
+        own: Option<IpAddr>,
         packet: &mut P,
         error: icmp_error::Error,
         reason: DropReason,
@@ -32,7 +31,7 @@ impl<O: Observer> Decide<'_, O> {
             return reason.into();
         };
         let source = header.source_addr();
-        let Some(IpAddr::V4(own)) = gateway.address_towards(IpAddr::V4(source)) else {
+        let Some(IpAddr::V4(own)) = own else {
             return reason.into();
         };
         if !icmp_error::may_send(original, frame.to_group) || !self.state.allow(frame, Class::Error)
@@ -45,7 +44,7 @@ impl<O: Observer> Decide<'_, O> {
             return reason.into();
         };
         let headers = icmp_error::headers(error, own, source, quoted_len, quoted);
-        self.send_error(frame, gateway, packet, &headers, reason)
+        self.send_error(frame, packet, &headers, reason)
     }
 
     /// The same for IPv6.
@@ -53,7 +52,7 @@ impl<O: Observer> Decide<'_, O> {
     pub(super) fn error_v6<P: Packet>(
         &mut self,
         frame: &Frame,
-        gateway: &Gateway,
+        own: Option<IpAddr>,
         packet: &mut P,
         error: icmpv6_error::Error,
         reason: DropReason,
@@ -63,7 +62,7 @@ impl<O: Observer> Decide<'_, O> {
             return reason.into();
         };
         let source = header.source_addr();
-        let Some(IpAddr::V6(own)) = gateway.address_towards(IpAddr::V6(source)) else {
+        let Some(IpAddr::V6(own)) = own else {
             return reason.into();
         };
         if !icmpv6_error::may_send(error, original, frame.to_group)
@@ -77,7 +76,7 @@ impl<O: Observer> Decide<'_, O> {
             return reason.into();
         };
         let headers = icmpv6_error::headers(error, own, source, quoted_len, quoted);
-        self.send_error(frame, gateway, packet, &headers, reason)
+        self.send_error(frame, packet, &headers, reason)
     }
 
     /// Puts the error's headers between the Ethernet header, turned around, and what is
@@ -85,7 +84,6 @@ impl<O: Observer> Decide<'_, O> {
     fn send_error<P: Packet>(
         &mut self,
         frame: &Frame,
-        gateway: &Gateway,
         packet: &mut P,
         headers: &[u8],
         reason: DropReason,
@@ -103,7 +101,7 @@ impl<O: Observer> Decide<'_, O> {
         let Ok((header, _)) = ethernet::Header::mut_from_prefix(header) else {
             return DropReason::SharedBuffer.into();
         };
-        *header = ethernet::Header::new(link.source, gateway.mac, frame.ethertype);
+        *header = ethernet::Header::new(link.source, link.destination, frame.ethertype);
         place.copy_from_slice(headers);
         self.note(Decision::Error(reason));
         self.state.counters.count_drop(reason, 1);

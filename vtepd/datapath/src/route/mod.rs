@@ -79,7 +79,9 @@ impl Destination for Ipv6Addr {
 
 /// The way on of a packet.
 struct Way<'v> {
-    /// The last router's interface, in the network that it leaves to.
+    /// The last router's interface, in the network that it comes to it from.
+    last: &'v Gateway,
+    /// And the one in the network that it leaves to.
     egress: &'v Gateway,
     neighbour: Neighbour,
     /// How many routers it passes.
@@ -89,9 +91,12 @@ struct Way<'v> {
 /// Why there is none.
 enum NoWay<'v> {
     /// The destination is a gateway's own address.
-    Local(&'v Gateway),
-    /// No route leads there.
-    NoRoute,
+    Local,
+    /// No route leads there, says the router that it came to by this interface.
+    NoRoute(&'v Gateway),
+    /// The TTL runs out at the router that it came to by this interface, or would:
+    /// from router to router without end.
+    Expired(&'v Gateway),
     /// One leads nowhere, silently.
     Blackhole,
     /// Nobody has said yet that he has the next hop's address.
@@ -99,8 +104,8 @@ enum NoWay<'v> {
         gateway: AdjacencyIndex,
         address: IpAddr,
     },
-    /// From router to router without end, or a broadcast to a subnet.
-    Loop,
+    /// A broadcast to a subnet.
+    Broadcast,
     /// What it refers to is just being taken away.
     Vacant,
 }
@@ -161,33 +166,32 @@ impl<'a, O: Observer> Decide<'a, O> {
         if packet.frame_len() > end {
             packet.truncate(end);
         }
-        let way = self.way(gateway, destination, |stage| {
+        let way = self.way(gateway, destination, header.ttl, |stage| {
             let packet = packet.data().get(L3..).unwrap_or_default();
             stage.state.flows.hash_ipv4(packet).unwrap_or(0)
         });
         let way = match way {
             Ok(way) => way,
-            Err(NoWay::Local(own)) => {
-                return self.deliver_v4(frame, own, packet, checked);
-            }
-            Err(NoWay::NoRoute) => {
+            Err(NoWay::Local) => return self.deliver_v4(frame, packet, checked),
+            Err(NoWay::NoRoute(at)) => {
                 let error = icmp_error::Error::unreachable(icmp::NET_UNREACHABLE);
-                return self.error_v4(&frame, gateway, packet, error, DropReason::NoRoute);
+                return self.error_v4(&frame, from(at, source), packet, error, DropReason::NoRoute);
+            }
+            Err(NoWay::Expired(at)) => {
+                let (own, error) = (from(at, source), icmp_error::Error::TTL_EXCEEDED);
+                return self.error_v4(&frame, own, packet, error, DropReason::TtlExceeded);
             }
             Err(NoWay::Unknown { gateway, address }) => {
                 return self.ask_for(&frame, gateway, address);
             }
             Err(no_way) => return dead_end(&no_way).into(),
         };
-        if header.ttl <= way.routers {
-            let error = icmp_error::Error::TTL_EXCEEDED;
-            return self.error_v4(&frame, gateway, packet, error, DropReason::TtlExceeded);
-        }
         let mtu = way.egress.mtu;
         let fits = checked.total_len <= usize::from(mtu);
         if !fits && header.dont_fragment() {
             let error = icmp_error::Error::fragmentation_needed(mtu);
-            return self.error_v4(&frame, gateway, packet, error, DropReason::MtuExceeded);
+            let own = from(way.last, source);
+            return self.error_v4(&frame, own, packet, error, DropReason::MtuExceeded);
         }
         let Some(source_mac) = self.source_mac(&way) else {
             return DropReason::Vacant.into();
@@ -238,34 +242,38 @@ impl<'a, O: Observer> Decide<'a, O> {
             packet.truncate(L3 + total_len);
         }
         if gateway.has(IpAddr::V6(destination)) {
-            return self.deliver_v6(frame, gateway, packet, kind);
+            return self.deliver_v6(frame, packet, kind);
         }
         if is_martian_v6(source, destination) {
             return DropReason::Martian.into();
         }
-        let way = self.way(gateway, destination, |stage| {
+        let way = self.way(gateway, destination, header.hop_limit, |stage| {
             let packet = packet.data().get(L3..).unwrap_or_default();
             stage.state.flows.hash_ipv6(packet).unwrap_or(0)
         });
         let way = match way {
             Ok(way) => way,
-            Err(NoWay::Local(own)) => return self.deliver_v6(frame, own, packet, kind),
-            Err(NoWay::NoRoute) => {
-                let error = icmpv6_error::Error::unreachable(icmpv6::NO_ROUTE);
-                return self.error_v6(&frame, gateway, packet, error, DropReason::NoRoute);
+            Err(NoWay::Local) => return self.deliver_v6(frame, packet, kind),
+            Err(NoWay::NoRoute(at)) => {
+                let (own, error) = (
+                    from(at, source),
+                    icmpv6_error::Error::unreachable(icmpv6::NO_ROUTE),
+                );
+                return self.error_v6(&frame, own, packet, error, DropReason::NoRoute);
+            }
+            Err(NoWay::Expired(at)) => {
+                let (own, error) = (from(at, source), icmpv6_error::Error::HOP_LIMIT_EXCEEDED);
+                return self.error_v6(&frame, own, packet, error, DropReason::TtlExceeded);
             }
             Err(NoWay::Unknown { gateway, address }) => {
                 return self.ask_for(&frame, gateway, address);
             }
             Err(no_way) => return dead_end(&no_way).into(),
         };
-        if header.hop_limit <= way.routers {
-            let error = icmpv6_error::Error::HOP_LIMIT_EXCEEDED;
-            return self.error_v6(&frame, gateway, packet, error, DropReason::TtlExceeded);
-        }
         if total_len > usize::from(way.egress.mtu) {
             let error = icmpv6_error::Error::packet_too_big(way.egress.mtu.into());
-            return self.error_v6(&frame, gateway, packet, error, DropReason::MtuExceeded);
+            let own = from(way.last, source);
+            return self.error_v6(&frame, own, packet, error, DropReason::MtuExceeded);
         }
         let Some(source_mac) = self.source_mac(&way) else {
             return DropReason::Vacant.into();
@@ -285,12 +293,13 @@ impl<'a, O: Observer> Decide<'a, O> {
     }
 
     /// From a gateway to the station or, through other routers of this host, to the
-    /// gateway that the packet is for next.
+    /// gateway that the packet is for next. Each of them takes one from its TTL.
     #[inline]
     fn way<D: Destination>(
         &mut self,
         mut gateway: &'a Gateway,
         destination: D,
+        ttl: u8,
         hash: impl FnOnce(&Self) -> u32,
     ) -> Result<Way<'a>, NoWay<'a>> {
         let tables = self.tables;
@@ -303,7 +312,7 @@ impl<'a, O: Observer> Decide<'a, O> {
             let hops = match destination.target(vrf) {
                 Some(Target::NextHops(hops)) => hops,
                 Some(Target::Blackhole) => return Err(NoWay::Blackhole),
-                Some(Target::Unreachable) | None => return Err(NoWay::NoRoute),
+                Some(Target::Unreachable) | None => return Err(NoWay::NoRoute(gateway)),
             };
             if hops.as_slice().len() > 1
                 && let Some(hash) = hash.take()
@@ -326,23 +335,38 @@ impl<'a, O: Observer> Decide<'a, O> {
                 None => destination.neighbour(tables, egress.network),
                 Some(via) => tables.neighbours.find(egress.network, via),
             };
+            let expired = ttl <= routers;
             let Some(neighbour) = neighbour else {
-                return Err(unknown(egress, out, address.unwrap_or(destination.into())));
+                let address = address.unwrap_or(destination.into());
+                return Err(match unknown(egress, out, address) {
+                    NoWay::Unknown { .. } if expired => NoWay::Expired(gateway),
+                    no_way => no_way,
+                });
             };
             self.note(Decision::Neighbour(neighbour));
             let Adjacency::Gateway(next) = tables.snapshot.adjacency(neighbour.adjacency) else {
+                if expired {
+                    return Err(NoWay::Expired(gateway));
+                }
                 return Ok(Way {
+                    last: gateway,
                     egress,
                     neighbour,
                     routers,
                 });
             };
-            if next.has(destination.into()) {
-                return Err(NoWay::Local(next));
+            let is_for_it = next.has(destination.into());
+            // Who has the address itself does not forward, and does not look at the TTL
+            // (RFC 1812, 5.3.1).
+            if expired && !(is_for_it && next.vrf == gateway.vrf) {
+                return Err(NoWay::Expired(gateway));
+            }
+            if is_for_it {
+                return Err(NoWay::Local);
             }
             gateway = next;
         }
-        Err(NoWay::Loop)
+        Err(NoWay::Expired(gateway))
     }
 
     /// What a routed frame has as its source: the gateway of the network that it leaves
@@ -395,19 +419,30 @@ fn unknown<'v>(egress: &'v Gateway, gateway: AdjacencyIndex, address: IpAddr) ->
             if own.max_prefix_len() - own.prefix_len() > 1
                 && (own.broadcast() == address || own.network() == address) =>
         {
-            NoWay::Loop
+            NoWay::Broadcast
         }
         _ => NoWay::Unknown { gateway, address },
     }
 }
 
+/// The address that an error to `source` comes from: one of the interface by which the
+/// packet came (RFC 1812, 4.3.2.4). With a link-local address it has one always.
+#[cold]
+fn from(gateway: &Gateway, source: impl Into<IpAddr>) -> Option<IpAddr> {
+    let source = source.into();
+    let link_local = IpAddr::V6(gateway.link_local);
+    let own = gateway.address_towards(source);
+    own.or(source.is_ipv6().then_some(link_local))
+}
+
 fn dead_end(no_way: &NoWay<'_>) -> DropReason {
     match no_way {
         NoWay::Blackhole => DropReason::Blackhole,
-        NoWay::Loop => DropReason::Martian,
-        NoWay::NoRoute => DropReason::NoRoute,
+        NoWay::Broadcast => DropReason::Martian,
+        NoWay::NoRoute(_) => DropReason::NoRoute,
+        NoWay::Expired(_) => DropReason::TtlExceeded,
         NoWay::Unknown { .. } => DropReason::NeighbourUnknown,
-        NoWay::Local(_) | NoWay::Vacant => DropReason::Vacant,
+        NoWay::Local | NoWay::Vacant => DropReason::Vacant,
     }
 }
 
