@@ -295,6 +295,114 @@ fn what_is_shows_in_tables() {
 }
 
 #[test]
+fn an_operator_routes_between_networks() {
+    let served = Served::tcp().with_fabric();
+    served.says("networks put red --vni 11 --subnet 192.168.1.0/24,gateway=192.168.1.1,dns=192.0.2.53,option=15=example.org --subnet 2001:db8:1::/64 --gateway-from-underlay true");
+    let red = served.json("networks get red");
+    assert_eq!(red["subnets"][0]["gateway"], "192.168.1.1");
+    assert_eq!(
+        red["subnets"][0]["dhcp_options"],
+        json!({"domain-name": "example.org"})
+    );
+    assert_eq!(red["subnets"][1]["ipv6_mode"], "slaac");
+    assert_eq!(red["gateway_from_underlay"], true);
+    assert!(served.says("networks list").contains("192.168.1.0/24"));
+    let line = "routers put r1 --interface network=red,mac=fa:16:3e:00:00:01,address=192.168.1.1/24,2001:db8:1::1/64 \
+                --interface network=blue,mac=fa:16:3e:00:00:02,address=192.168.2.1/24 --route 10.0.0.0/8=192.168.1.254 --route 10.0.0.0/8=192.168.2.254";
+    assert_eq!(served.says(line), "1 created\n");
+    assert_eq!(
+        served.json("routers get r1")["routes"],
+        json!([
+            {"destination": "10.0.0.0/8", "via": "192.168.1.254"},
+            {"destination": "10.0.0.0/8", "via": "192.168.2.254"},
+        ])
+    );
+    let table = served.says("routers list");
+    for part in [
+        "every host",
+        "red 192.168.1.1/24, 2001:db8:1::1/64",
+        "10.0.0.0/8 via 192.168.2.254",
+    ] {
+        assert!(table.contains(part), "{table}");
+    }
+    assert!(table.lines().all(|line| line.len() <= 100), "{table}");
+    served.says("routers set r1 --distributed false");
+    assert!(served.says("routers list").contains("this host"));
+
+    served.says("routes put r1/10.1.0.0/16 --via 192.168.1.254 --via 192.168.1.253");
+    served.says("routes put r1/2001:db8:2::/48 --via 2001:db8:1::fe");
+    assert_eq!(
+        served.says("routes list r1"),
+        "ID                  VIA\n\
+         r1/10.1.0.0/16      192.168.1.254, 192.168.1.253\n\
+         r1/2001:db8:2::/48  2001:db8:1::fe\n"
+    );
+    assert_eq!(
+        served.json("routes get r1/10.1.0.0/16")["id"],
+        "r1/10.1.0.0/16"
+    );
+    served.says("routes delete r1/10.1.0.0/16 r1/2001:db8:2::/48");
+    assert_eq!(served.json("routes list r1"), json!([]));
+
+    served.says("ports put p1 --network red --mac 52:54:00:00:00:01 --address 192.168.1.9 --interface eth1 --vlan 7 --anti-spoofing false --allow 192.168.1.50 --allow 10.0.0.0/8=52:54:00:00:00:02 --dhcp-option ntp-servers=192.0.2.1,192.0.2.2 --hostname vm1");
+    let port = served.json("ports get p1");
+    assert_eq!(port["anti_spoofing"], false);
+    assert_eq!(
+        port["allowed_address_pairs"],
+        json!([{"address": "192.168.1.50"}, {"address": "10.0.0.0/8", "mac": "52:54:00:00:00:02"}])
+    );
+    assert_eq!(
+        port["dhcp_options"],
+        json!({"ntp-servers": "192.0.2.1, 192.0.2.2"})
+    );
+    assert_eq!(port["hostname"], "vm1");
+    assert!(
+        served
+            .fails(2, "routers put r2 --interface network=red,vlan=1")
+            .contains("none of these")
+    );
+    assert!(
+        served
+            .fails(1, "routers put r2 --interface network=red,mac=fa:16:3e:00:00:03,address=192.168.1.0/24")
+            .contains("/interfaces/0/addresses/0")
+    );
+    assert!(served.says("neighbours red").starts_with("ADDRESS"));
+    served.stop();
+}
+
+#[test]
+fn a_packet_is_explained_line_by_line() {
+    let served = Served::tcp().with_fabric();
+    served.says("ports put p1 --network blue --mac 52:54:00:00:00:01 --address 10.0.0.1 --interface eth1 --vlan 100");
+    served.says("ports put p2 --network blue --mac 52:54:00:00:00:02 --address 10.0.0.2 --host h1");
+    assert_eq!(
+        served.says("explain --from p1 --to p2 tcp/443"),
+        "input  bound  it belongs to network blue\n\
+         forwarded\n\
+         \n\
+         eth1: 10.0.0.1 > 10.0.0.2\n  \
+         0000  ab ab ab ab ab ab ab ab  ab ab ab ab ab ab ab ab\n  \
+         0010  ab ab ab ab ab ab ab ab  ab ab ab ab ab ab ab ab\n  \
+         0020  ab ab ab ab ab ab ab ab  ab ab ab ab ab ab ab ab\n  \
+         0030  ab ab ab ab ab ab ab ab  ab ab ab ab\n"
+    );
+    assert_eq!(
+        served.says("explain --interface eth1 --hex ffffffffffff5254000000010806 --verbose"),
+        "input   bound        it belongs to network blue\n                     \
+         {\"network\":\"blue\"}\n\
+         decide  vni-unknown  it goes no further\n\
+         dropped: vni-unknown, The VNI belongs to no network here.\n"
+    );
+    let answer = served.json("explain --from p1 --to 10.0.0.2 --ttl 1 --length 1000");
+    assert_eq!(answer["outcome"], "forwarded");
+    assert_eq!(answer["frame"].as_str().unwrap().len(), 2 * 1014);
+    let line = served.fails(1, "explain --from p1 --to 10.0.0.77");
+    assert!(line.contains("/destination_mac"), "{line}");
+    assert!(served.fails(2, "explain --hex 00").contains("--interface"));
+    served.stop();
+}
+
+#[test]
 fn failures_have_their_codes_and_one_clear_line() {
     let served = Served::tcp().with_fabric();
     let line = served.fails(1, "networks put red --vni 10");

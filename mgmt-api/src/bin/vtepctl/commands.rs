@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::client::{Client, Error};
 use crate::diff;
+use crate::explain::{self, ExplainOptions};
 use crate::fields::Fields;
 use crate::options::{
     Command, DeleteOptions, FdbCommand, FileAndWrite, Format, InterfaceCommand, ListOptions,
-    NetworkCommand, Options, PutOptions, ResourceCommand, SetOptions, WriteOptions,
+    NetworkCommand, Options, PutOptions, ResourceCommand, RouteCommand, SetOptions, WriteOptions,
 };
 use crate::output::print;
 
@@ -42,6 +43,10 @@ pub fn run(options: &Options) -> Result<(), Error> {
         }
         Command::Ports(command) => context.resource("ports", command),
         Command::Fdb(command) => context.fdb(command),
+        Command::Routers(command) => context.resource("routers", command),
+        Command::Routes(command) => context.routes(command),
+        Command::Neighbours { network } => context.neighbours(network),
+        Command::Explain(question) => context.explain(question),
         Command::Apply(file) => context.large(Method::PUT, "/v1/state", file),
         Command::Transaction(file) => context.large(Method::POST, "/v1/transaction", file),
         Command::Export => context.export(),
@@ -95,6 +100,37 @@ impl Context {
             FdbCommand::Put(options) => self.put("fdb", options),
             FdbCommand::Delete(options) => self.delete("fdb", options),
             FdbCommand::Flush { network, mac } => self.flush(network.as_deref(), mac.as_deref()),
+        }
+    }
+
+    fn routes(&self, command: &RouteCommand) -> Result<(), Error> {
+        match command {
+            RouteCommand::List { router, limit } => {
+                let path = format!("/v1/routes/{}", checked(router)?);
+                let items = self.client.list(&path, &[], *limit)?;
+                print(self.format, "routes", Value::Array(items))
+            }
+            RouteCommand::Get { id } => self.show("routes", id),
+            RouteCommand::Put(options) => self.put("routes", options),
+            RouteCommand::Delete(options) => self.delete("routes", options),
+        }
+    }
+
+    fn neighbours(&self, network: &str) -> Result<(), Error> {
+        let path = format!("neighbours?network={}", checked(network)?);
+        self.status(&path, "neighbours")
+    }
+
+    fn explain(&self, question: &ExplainOptions) -> Result<(), Error> {
+        let body = question.document().to_string().into_bytes();
+        let answer = self.client.write(Method::POST, "/v1/explain", Some(body))?;
+        match self.format {
+            Format::Table => Ok(explain::print(
+                &mut io::stdout().lock(),
+                &answer,
+                question.verbose,
+            )?),
+            _ => print(self.format, "", answer),
         }
     }
 

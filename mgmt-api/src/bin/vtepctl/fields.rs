@@ -3,6 +3,8 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use crate::compound;
+
 /// Options that fill in a document.
 pub trait Fields: Args {
     /// Puts what was given over what is there.
@@ -61,18 +63,26 @@ impl Fields for InterfaceFields {
         set(document, "gateway", &self.gateway);
         set(document, "gateway6", &self.gateway6);
         set(document, "description", &self.description);
-        let routes = self.routes.iter().map(|route| {
-            let (destination, via) = route
-                .split_once('=')
-                .ok_or_else(|| format!("--route is PREFIX=VIA, not {route:?}"))?;
-            Ok(json!({"destination": destination, "via": via}))
-        });
-        let routes = routes.collect::<Result<Vec<_>, String>>()?;
-        if !routes.is_empty() {
-            document.insert("routes".to_owned(), routes.into());
-        }
-        Ok(())
+        set_routes(document, &self.routes)
     }
+}
+
+fn set_routes(document: &mut Map<String, Value>, routes: &[String]) -> Result<(), String> {
+    let routes = routes.iter();
+    let routes = routes.map(|text| compound::route(text, "--route"));
+    set_parsed(document, "routes", routes)
+}
+
+fn set_parsed(
+    document: &mut Map<String, Value>,
+    field: &str,
+    values: impl Iterator<Item = Result<Value, String>>,
+) -> Result<(), String> {
+    let values = values.collect::<Result<Vec<_>, String>>()?;
+    if !values.is_empty() {
+        document.insert(field.to_owned(), values.into());
+    }
+    Ok(())
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +150,13 @@ pub struct NetworkFields {
     /// Whether ARP and ND for known ports are answered here
     #[arg(long)]
     arp_suppression: Option<bool>,
+    /// A subnet, PREFIX[,gateway=IP][,dns=IP,…][,route=PREFIX=VIA][,dhcp=false][,lease=SECONDS][,mode=IPV6-MODE]
+    /// [,option=NAME=VALUE]; may be repeated
+    #[arg(long = "subnet", value_name = "PREFIX[,gateway=IP…]")]
+    subnets: Vec<String>,
+    /// Whether frames to a gateway are taken from the underlay
+    #[arg(long)]
+    gateway_from_underlay: Option<bool>,
     /// For people
     #[arg(long)]
     description: Option<String>,
@@ -164,10 +181,14 @@ impl Fields for NetworkFields {
                 None => json!({"interface": interface}),
             })
         });
-        let bindings = bindings.collect::<Result<Vec<_>, String>>()?;
-        if !bindings.is_empty() {
-            document.insert("bindings".to_owned(), bindings.into());
-        }
+        set_parsed(document, "bindings", bindings)?;
+        let subnets = self.subnets.iter().map(|text| compound::subnet(text));
+        set_parsed(document, "subnets", subnets)?;
+        set(
+            document,
+            "gateway_from_underlay",
+            &self.gateway_from_underlay,
+        );
         if let Some(group) = &self.group {
             document.insert(
                 "flood".to_owned(),
@@ -240,6 +261,18 @@ pub struct PortFields {
     addresses: Vec<String>,
     #[command(flatten)]
     place: PlaceFields,
+    /// Whether it may send only from its own addresses and the allowed pairs
+    #[arg(long)]
+    anti_spoofing: Option<bool>,
+    /// An address or prefix it may send from too, with another MAC or its own; may be repeated
+    #[arg(long = "allow", value_name = "ADDRESS[=MAC]")]
+    allowed: Vec<String>,
+    /// A DHCP option by name or code; may be repeated
+    #[arg(long = "dhcp-option", value_name = "NAME=VALUE")]
+    dhcp_options: Vec<String>,
+    /// The host name DHCP tells it
+    #[arg(long)]
+    hostname: Option<String>,
 }
 
 impl Fields for PortFields {
@@ -248,7 +281,17 @@ impl Fields for PortFields {
         set(document, "mac", &self.mac);
         set_list(document, "addresses", &self.addresses);
         self.place.fill(document);
-        Ok(())
+        set(document, "anti_spoofing", &self.anti_spoofing);
+        set(document, "hostname", &self.hostname);
+        let pairs = self.allowed.iter().map(|pair| {
+            Ok(match pair.split_once('=') {
+                Some((address, mac)) => json!({"address": address, "mac": mac}),
+                None => json!({"address": pair}),
+            })
+        });
+        set_parsed(document, "allowed_address_pairs", pairs)?;
+        let mut options = self.dhcp_options.iter();
+        options.try_for_each(|option| compound::dhcp_option(document, option))
     }
 }
 
@@ -261,6 +304,52 @@ pub struct FdbFields {
 impl Fields for FdbFields {
     fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
         self.place.fill(document);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RouterFields {
+    /// A gateway, network=NAME,mac=MAC,address=ADDRESS/LENGTH[,…]; may be repeated
+    #[arg(long = "interface", value_name = "network=…,mac=…,address=…")]
+    interfaces: Vec<String>,
+    /// A route, PREFIX=VIA; may be repeated, the same prefix too
+    #[arg(long = "route", value_name = "PREFIX=VIA")]
+    routes: Vec<String>,
+    /// Whether it runs on every host
+    #[arg(long)]
+    distributed: Option<bool>,
+    /// The host it runs on, if it is not distributed; by default the server's
+    #[arg(long)]
+    host: Option<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Fields for RouterFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        let interfaces = self.interfaces.iter();
+        let interfaces = interfaces.map(|text| compound::router_interface(text));
+        set_parsed(document, "interfaces", interfaces)?;
+        set_routes(document, &self.routes)?;
+        set(document, "distributed", &self.distributed);
+        set(document, "host", &self.host);
+        set(document, "description", &self.description);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RouteFields {
+    /// A next hop; may be repeated
+    #[arg(long)]
+    via: Vec<String>,
+}
+
+impl Fields for RouteFields {
+    fn fill(&self, document: &mut Map<String, Value>) -> Result<(), String> {
+        set_list(document, "via", &self.via);
         Ok(())
     }
 }

@@ -2,7 +2,9 @@
 
 mod client;
 mod commands;
+mod compound;
 mod diff;
+mod explain;
 mod fields;
 mod options;
 mod output;

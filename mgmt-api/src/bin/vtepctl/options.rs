@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::fields::{FdbFields, HostFields, InterfaceFields, NetworkFields, PortFields};
+use crate::explain::ExplainOptions;
+use crate::fields::{
+    FdbFields, HostFields, InterfaceFields, NetworkFields, PortFields, RouteFields, RouterFields,
+};
 
-/// Manage a vtepd: its interfaces, hosts, networks, ports and MAC tables.
+/// Manage a vtepd: its interfaces, hosts, networks, ports, routers and tables.
 #[derive(Debug, Parser)]
 #[command(name = "vtepctl", version, max_term_width = 100)]
 #[command(
@@ -56,6 +59,22 @@ pub enum Command {
     /// MAC tables: configured and learned addresses
     #[command(subcommand)]
     Fdb(FdbCommand),
+    /// Gateways of the networks, and the routes between these
+    #[command(subcommand, visible_alias = "router")]
+    Routers(ResourceCommand<RouterFields>),
+    /// Routes of routers, each by itself
+    #[command(subcommand, visible_alias = "route")]
+    Routes(RouteCommand),
+    /// Who has which address in a network
+    Neighbours {
+        /// The network
+        network: String,
+    },
+    /// What happens to a packet, and why
+    #[command(
+        after_help = "vtepctl explain --from web-1 --to web-2 tcp/443\nvtepctl explain --interface vm1 --hex ffffffffffff..."
+    )]
+    Explain(Box<ExplainOptions>),
     /// Replace the whole state by a file's; what the file does not name is deleted
     Apply(FileAndWrite),
     /// Put and delete what a file names, all of it or nothing
@@ -98,9 +117,9 @@ pub enum ResourceCommand<F: Args> {
         id: String,
     },
     /// Create or replace one; what is not given takes its default
-    Put(PutOptions<F>),
+    Put(Box<PutOptions<F>>),
     /// Change some fields of one
-    Set(SetOptions<F>),
+    Set(Box<SetOptions<F>>),
     /// Delete some
     #[command(visible_alias = "rm")]
     Delete(DeleteOptions),
@@ -126,6 +145,30 @@ pub enum NetworkCommand {
     },
     #[command(flatten)]
     Resource(ResourceCommand<NetworkFields>),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RouteCommand {
+    /// List those of a router
+    #[command(visible_alias = "ls")]
+    List {
+        /// The router
+        router: String,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Show one
+    #[command(visible_alias = "show")]
+    Get {
+        /// ROUTER/PREFIX, as in r1/10.0.0.0/8
+        id: String,
+    },
+    /// Create or replace one, ROUTER/PREFIX
+    Put(PutOptions<RouteFields>),
+    /// Delete some, ROUTER/PREFIX
+    #[command(visible_alias = "rm")]
+    Delete(DeleteOptions),
 }
 
 #[derive(Debug, Subcommand)]

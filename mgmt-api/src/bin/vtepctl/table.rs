@@ -66,6 +66,9 @@ fn columns(view: &str) -> &'static [Column] {
             ("segment", segment),
             ("bindings", |row| bindings(&row["bindings"])),
             ("mtu", |row| text(&row["mtu"])),
+            ("subnets", |row| {
+                each_line(&row["subnets"], |own| text(&own["cidr"]))
+            }),
             ("flood", flood),
             ("description", |row| text(&row["description"])),
         ],
@@ -76,16 +79,42 @@ fn columns(view: &str) -> &'static [Column] {
             ("addresses", |row| text(&row["addresses"])),
             ("location", location),
         ],
+        "routers" => &[
+            ("id", |row| text(&row["id"])),
+            ("runs on", runs_on),
+            ("interfaces", |row| {
+                each_line(&row["interfaces"], |own| {
+                    format!("{} {}", text(&own["network"]), text(&own["addresses"]))
+                })
+            }),
+            ("routes", |row| {
+                each_line(&row["routes"], |own| {
+                    format!("{} via {}", text(&own["destination"]), text(&own["via"]))
+                })
+            }),
+            ("description", |row| text(&row["description"])),
+        ],
+        "routes" => &[
+            ("id", |row| text(&row["id"])),
+            ("via", |row| text(&row["via"])),
+        ],
+        "neighbours" => &[
+            ("address", |row| text(&row["address"])),
+            ("mac", |row| text(&row["mac"])),
+            ("origin", |row| text(&row["origin"])),
+            ("location", |row| match row["router"].as_str() {
+                Some(router) => format!("router {router}"),
+                None => location(row),
+            }),
+            ("age", age),
+        ],
         "fdb" => &[("id", |row| text(&row["id"])), ("location", location)],
         "mac_table" => &[
             ("mac", |row| text(&row["mac"])),
             ("origin", |row| text(&row["origin"])),
             ("location", location),
             ("vtep", |row| text(&row["vtep"])),
-            ("age", |row| match row["age_seconds"].as_u64() {
-                Some(seconds) => format!("{seconds}s"),
-                None => String::new(),
-            }),
+            ("age", age),
         ],
         "interface_status" => &[
             ("id", |row| text(&row["id"])),
@@ -146,6 +175,32 @@ fn columns(view: &str) -> &'static [Column] {
             ("client", |row| text(&row["client"])),
         ],
         _ => &[("status", |row| text(&row["status"]))],
+    }
+}
+
+/// The items of a list below each other, a long one cut.
+fn each_line(value: &Value, show: impl Fn(&Value) -> String) -> String {
+    const LINES: usize = 8;
+    let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines: Vec<String> = all.iter().take(LINES).map(show).collect();
+    if all.len() > LINES {
+        lines.push(format!("and {} more", all.len() - LINES));
+    }
+    lines.join("\n")
+}
+
+fn runs_on(row: &Value) -> String {
+    match (row["distributed"].as_bool(), row["host"].as_str()) {
+        (Some(true), _) => "every host".to_owned(),
+        (_, Some(host)) => host.to_owned(),
+        (_, None) => "this host".to_owned(),
+    }
+}
+
+fn age(row: &Value) -> String {
+    match row["age_seconds"].as_u64() {
+        Some(seconds) => format!("{seconds}s"),
+        None => String::new(),
     }
 }
 
