@@ -25,6 +25,8 @@ pub struct Config {
     #[serde(default)]
     pub tables: Tables,
     #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
     pub log: Log,
     #[serde(default)]
     pub device: Vec<Device>,
@@ -166,6 +168,7 @@ pub struct Tables {
     pub fdb: usize,
     pub learned: Option<usize>,
     pub neighbours: usize,
+    pub routes: usize,
 }
 
 impl Default for Tables {
@@ -174,6 +177,40 @@ impl Default for Tables {
             fdb: 4_000_000,
             learned: None,
             neighbours: 4_000_000,
+            routes: 4_000_000,
+        }
+    }
+}
+
+/// `[limits]`: what one port may have this host do in a second, beyond forwarding.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub arp_nd: u16,
+    pub services: u16,
+    pub errors: u16,
+    pub probes: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = vtepd_datapath::Limits::default();
+        Self {
+            arp_nd: limits.resolution,
+            services: limits.service,
+            errors: limits.error,
+            probes: limits.probe,
+        }
+    }
+}
+
+impl From<&Limits> for vtepd_datapath::Limits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            resolution: limits.arp_nd,
+            service: limits.services,
+            error: limits.errors,
+            probe: limits.probes,
         }
     }
 }

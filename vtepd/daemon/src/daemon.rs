@@ -77,10 +77,13 @@ fn forward(
     let mut tables = Tables::new(limits);
     tables.edit().local.udp_ports = config.vxlan.ports.clone();
     let shared_tables = Arc::clone(tables.tables());
+    let flows = random_flows();
     let plane = Plane::new(Parts {
         facts: facts(config, &devices)?,
         tables,
         learned_limit: config.tables.learned.unwrap_or(config.tables.fdb / 2),
+        route_limit: config.tables.routes,
+        flows,
         devices: Arc::clone(&devices),
         workers: Arc::clone(&handles),
         tunnels: TunnelSettings {
@@ -116,7 +119,6 @@ fn forward(
             .start()
             .with_context(|| format!("cannot start the device {:?}", device.name))?;
     }
-    let flows = random_flows();
     let ios = queues::deal_out(
         eal,
         &devices,
@@ -131,6 +133,7 @@ fn forward(
         tables: shared_tables,
         flows,
         idle: idle(config),
+        limits: (&config.limits).into(),
         clock,
         stop: Arc::default(),
         ended,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use core_affinity::CoreId;
 use crossbeam::channel::Sender;
 use dpdk_ffi::Eal;
-use vtepd_datapath::{Channel, Idle, Seconds, Worker, WorkerCounters, WorkerState};
+use vtepd_datapath::{Channel, Idle, Limits, Seconds, Worker, WorkerCounters, WorkerState};
 use vtepd_tables::Tables;
 use vtepd_wire::flow::FlowHasher;
 
@@ -49,6 +49,7 @@ pub struct Common {
     pub tables: Arc<Tables>,
     pub flows: FlowHasher,
     pub idle: Idle,
+    pub limits: Limits,
     pub clock: Arc<Seconds>,
     pub stop: Arc<AtomicBool>,
     /// Told who it is when a thread ends.
@@ -106,6 +107,7 @@ pub fn start(
         Arc::clone(&handle.counters),
         Arc::clone(&handle.channel),
     );
+    let state = state.with_limits(common.limits);
     let worker = Worker::new(io, reader, state, common.idle, Arc::clone(&common.clock));
     let core = handle.core;
     let presence = Presence::new(format!("the worker on core {core}"), common.ended.clone());

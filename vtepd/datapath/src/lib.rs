@@ -23,6 +23,7 @@
 //! | 1 what is it, whose is it | `input.rs`, `underlay/` |
 //! | 2 may it, and where does it go | `decide.rs`, `guard.rs`, `learn/`, `resolution.rs`, `route/` |
 //! | 3 out with it | `output.rs`, `encapsulate.rs` |
+//! | answers of the control thread | `services/`, `route/neighbours.rs` |
 
 #![forbid(unsafe_code)]
 #![deny(

@@ -94,6 +94,7 @@ impl Control {
             }
         }
         self.places.check_room(self.new_places(changes))?;
+        self.check_room_for_routers(changes)?;
         self.check_room_for_stations(changes)
     }
 
@@ -117,6 +118,7 @@ impl Control {
             + networks
                 .filter(|change| is_new(Place::Group(change.handle)))
                 .count()
+            + self.new_gateways(changes)
     }
 
     /// Everything that MACs and neighbours may refer to. Returns the places that
@@ -130,7 +132,9 @@ impl Control {
         if underlay_changed {
             self.set_interfaces(changes);
         }
+        let guarded = self.count_ports(changes);
         self.set_bindings(changes, &mut affected, &mut gone);
+        self.set_guards(changes, &guarded);
         for change in changes.hosts() {
             match change.new.filter(|host| !host.is_local) {
                 Some(_) => drop(self.places.take(Place::Host(change.handle))),
@@ -169,6 +173,7 @@ impl Control {
         if underlay_changed {
             self.refresh_tunnels();
         }
+        self.set_routers(changes, &mut gone);
         gone
     }
 
@@ -230,10 +235,12 @@ impl Control {
             let Some(adjacency) = self.places.take(place) else {
                 continue;
             };
-            let segment = changes
+            let at = change.attachment;
+            let access = changes
                 .after
                 .get(new)
-                .is_some_and(|network| network.segment.attachment() == Some(change.attachment));
+                .map_or(Access::Open, |network| self.guards.access(at, network));
+            let segment = access == Access::Segment;
             let snapshot = self.tables.edit();
             *snapshot.adjacency_mut(adjacency) = Adjacency::Port(Port {
                 interface: index,
@@ -241,20 +248,14 @@ impl Control {
                 tag,
                 segment,
             });
-            snapshot
-                .interface_mut(index)
-                .bind(
-                    tag.into(),
-                    Bound::Network {
-                        network,
-                        adjacency,
-                        access: if segment {
-                            Access::Segment
-                        } else {
-                            Access::Open
-                        },
-                    },
-                );
+            snapshot.interface_mut(index).bind(
+                tag.into(),
+                Bound::Network {
+                    network,
+                    adjacency,
+                    access,
+                },
+            );
             self.networks.at(new).ports.insert(adjacency);
         }
     }
@@ -268,6 +269,8 @@ impl Control {
         entry.learning = network.learning;
         entry.vlan_transparent = network.vlan_transparent;
         entry.suppression = network.arp_suppression;
+        let segment = network.segment.attachment().map(Place::Attachment);
+        entry.segment = segment.and_then(|segment| self.places.get(segment));
         let settings = NetworkLearning {
             // The API takes up to 32,000.
             ageing: u16::try_from(network.ageing).unwrap_or(u16::MAX / 2),
@@ -368,6 +371,7 @@ impl Control {
                 entered(self.tables.remote_vteps.insert(vtep, at));
             }
         }
+        self.enter_host_macs(changes);
     }
 
     /// VNIs and VTEPs that are gone, unless somebody else of the same transaction
@@ -423,6 +427,12 @@ impl Control {
             *self.tables.edit().adjacency_mut(*adjacency) = Adjacency::Vacant;
         }
         self.drain_events();
+        self.neighbours
+            .forget(&mut self.tables, |network, _, neighbour, gateway| {
+                networks.contains(&network)
+                    || adjacencies.contains(&gateway)
+                    || neighbour.is_some_and(|neighbour| adjacencies.contains(&neighbour.adjacency))
+            });
         self.learner.forget(&mut self.tables, |row| {
             let (network, adjacency) = (row.key.network(), row.entry.adjacency);
             adjacencies.contains(&adjacency)
@@ -497,7 +507,10 @@ fn group_of(network: &ApiNetwork) -> Option<Group> {
 }
 
 /// The interface of a binding that comes or goes.
-fn interface_index(changes: Changes<'_>, attachment: Attachment) -> Option<InterfaceIndex> {
+pub(super) fn interface_index(
+    changes: Changes<'_>,
+    attachment: Attachment,
+) -> Option<InterfaceIndex> {
     let interface = changes
         .after
         .get(attachment.interface)

@@ -10,14 +10,22 @@
 //! | file | what |
 //! |---|---|
 //! | `apply` | a transaction of desired state becomes table entries |
-//! | `stations` | MACs and addresses out of ports and static entries |
+//! | `stations` | MACs and addresses out of ports, static entries and gateways |
+//! | `routers` | gateways, address spaces with their routes, DVR host MACs |
+//! | `guards` | what is checked of ports |
+//! | `services` | DHCP and router advertisements for stations |
+//! | `explain` | one packet through the workers' own code |
 //! | `places` | adjacency indices: who has which |
 //! | `underlay` | routes to remote VTEPs, their tunnels, groups |
 //! | `tick` | the control thread: events, ageing, questions |
 //! | `status` | what the API may read |
 
 mod apply;
+mod explain;
+mod guards;
 mod places;
+mod routers;
+mod services;
 mod stations;
 mod status;
 #[cfg(test)]
@@ -35,21 +43,27 @@ use mgmt_api::control::{
 };
 use mgmt_api::explain::{ExplainQuery, Explanation};
 use mgmt_api::mac::Mac as ApiMac;
-use mgmt_api::refusal::{Code, Refusal};
+use mgmt_api::refusal::Refusal;
 use mgmt_api::resources::Network;
 use mgmt_api::state::{Handle, View};
 use parking_lot::Mutex;
 use vtepd_datapath::learn::Learner;
+use vtepd_datapath::route::neighbours::Neighbours;
 use vtepd_datapath::underlay::membership::Membership;
 use vtepd_datapath::underlay::resolver::Resolver;
-use vtepd_datapath::{Command, Seconds, SmallFrame};
+use vtepd_datapath::{Command, Delivery, Seconds, SmallFrame};
 use vtepd_tables::{InterfaceIndex, TablesWriter};
 use vtepd_wire::Mac;
+use vtepd_wire::flow::FlowHasher;
 
 use crate::device::Device;
 use crate::workers::WorkerHandle;
 use apply::Networks;
+use explain::Laboratory;
+use guards::Guards;
 use places::Places;
+use routers::Vrfs;
+use services::Served;
 use status::{BusyMeter, FdbPage};
 use underlay::Underlay;
 
@@ -60,6 +74,8 @@ pub struct Parts {
     pub facts: Facts,
     pub tables: TablesWriter,
     pub learned_limit: usize,
+    pub route_limit: usize,
+    pub flows: FlowHasher,
     pub devices: Arc<[Device]>,
     pub workers: Arc<[WorkerHandle]>,
     pub tunnels: TunnelSettings,
@@ -81,6 +97,7 @@ pub struct Plane {
     workers: Arc<[WorkerHandle]>,
     control: Mutex<Control>,
     busy: BusyMeter,
+    laboratory: Laboratory,
 }
 
 /// Everything that only the holder of the lock may do: there is one writer.
@@ -89,6 +106,12 @@ struct Control {
     learner: Learner,
     resolver: Resolver,
     membership: Membership,
+    neighbours: Neighbours,
+    /// When the neighbours are looked at again, in milliseconds since the start.
+    neighbours_due: u64,
+    guards: Guards,
+    served: Served,
+    vrfs: Vrfs,
     places: Places,
     networks: Networks,
     underlay: Underlay,
@@ -100,12 +123,22 @@ struct Control {
 impl Plane {
     /// A data plane that forwards nothing yet.
     pub fn new(parts: Parts) -> Arc<Self> {
+        let laboratory = Laboratory {
+            tables: Arc::clone(parts.tables.tables()),
+            flows: parts.flows,
+            clock: Arc::clone(&parts.clock),
+        };
         let macs = parts.devices.iter().map(|device| Mac(device.mac)).collect();
         let control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),
             resolver: Resolver::default(),
             membership: Membership::default(),
+            neighbours: Neighbours::default(),
+            neighbours_due: 0,
+            guards: Guards::default(),
+            served: Served::default(),
+            vrfs: Vrfs::new(parts.route_limit),
             places: Places::default(),
             networks: Networks::default(),
             underlay: Underlay::new(macs, parts.tunnels),
@@ -115,6 +148,7 @@ impl Plane {
         };
         Arc::new(Self {
             facts: parts.facts,
+            laboratory,
             busy: BusyMeter::new(parts.workers.len()),
             devices: parts.devices,
             workers: parts.workers,
@@ -151,6 +185,18 @@ impl Control {
             }
         }
     }
+
+    /// Has a worker send frames into networks, with the same care.
+    fn deliver(&self, deliveries: impl IntoIterator<Item = Delivery>) {
+        let Some(worker) = self.workers.first() else {
+            return;
+        };
+        for delivery in deliveries {
+            if worker.channel.deliveries.push(delivery).is_err() {
+                tracing::debug!("the worker has too many frames to deliver waiting: one lost");
+            }
+        }
+    }
 }
 
 impl ControlPlane for Plane {
@@ -180,7 +226,8 @@ impl ControlPlane for Plane {
     }
 
     fn tables(&self) -> Vec<TableStatus> {
-        status::tables(&self.control.lock().tables)
+        let control = self.control.lock();
+        status::tables(&control.tables, control.vrfs.usage())
     }
 
     fn fdb(&self, network: Handle<Network>, after: Option<ApiMac>, limit: usize) -> Vec<FdbEntry> {
@@ -194,13 +241,12 @@ impl ControlPlane for Plane {
         self.control.lock().forget_learned(which)
     }
 
-    fn neighbours(&self, _network: Handle<Network>) -> Vec<Neighbour> {
-        Vec::new()
+    fn neighbours(&self, network: Handle<Network>) -> Vec<Neighbour> {
+        self.control.lock().learned_neighbours(network)
     }
 
-    fn explain(&self, _view: View<'_>, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
-        let message = "this vtepd cannot explain packets yet";
-        Err(Refusal::new(Code::Internal, message))
+    fn explain(&self, view: View<'_>, query: &ExplainQuery) -> Result<Explanation, Refusal> {
+        self.explain_packet(view, query)
     }
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {

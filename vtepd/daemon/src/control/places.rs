@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use mgmt_api::refusal::{Code, Refusal};
-use mgmt_api::resources::{Attachment, Host, Network};
+use mgmt_api::resources::{Attachment, Host, Network, Router};
 use mgmt_api::state::Handle;
-use vtepd_tables::{AdjacencyIndex, NetworkIndex};
+use vtepd_tables::{AdjacencyIndex, NetworkIndex, VrfIndex};
 
 /// What an adjacency leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -17,12 +17,19 @@ pub enum Place {
     Host(Handle<Host>),
     /// The multicast group of a network.
     Group(Handle<Network>),
+    /// A router's interface in a network.
+    Gateway(Handle<Router>, Handle<Network>),
 }
 
 /// The index of a network: handles are dense, and one that was freed is not given
 /// out again within the transaction that freed it, as [`NetworkIndex`] needs it.
 pub fn network_index(network: Handle<Network>) -> Option<NetworkIndex> {
     NetworkIndex::new(u16::try_from(network.index() + 1).ok()?)
+}
+
+/// The index of a router's address space, for the same reason.
+pub fn vrf_index(router: Handle<Router>) -> Option<VrfIndex> {
+    VrfIndex::new(u16::try_from(router.index() + 1).ok()?)
 }
 
 /// The adjacency indices in use.
@@ -53,7 +60,7 @@ impl Places {
             return Ok(());
         }
         let message = format!(
-            "there are {} bindings, remote hosts and multicast groups already, and at most {} are possible",
+            "there are {} bindings, remote hosts, multicast groups and router interfaces already, and at most {} are possible",
             self.indices.len(),
             AdjacencyIndex::MAX
         );

@@ -1,12 +1,14 @@
-//! Stations: MACs with their IP addresses and where they are, out of ports and
-//! static entries, in the FDB and the neighbour tables.
+//! Stations: MACs with their IP addresses and where they are, out of ports, static
+//! entries and the gateways of routers, in the FDB and the neighbour tables.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mgmt_api::change::Changes;
 use mgmt_api::refusal::{Code, Refusal};
-use mgmt_api::resources::{Location, Network as ApiNetwork, Port as ApiPort, StaticFdb};
+use mgmt_api::resources::{
+    Location, Network as ApiNetwork, Port as ApiPort, Router, RouterInterface, StaticFdb,
+};
 use mgmt_api::state::{Handle, View};
 use vtepd_tables::{FdbEntry, FdbKey, Neighbour, Origin, TableFull};
 use vtepd_wire::Mac;
@@ -14,12 +16,26 @@ use vtepd_wire::Mac;
 use super::Control;
 use super::places::{Place, network_index};
 
-/// Who has a MAC, and where: what ports and static entries have in common.
+/// Who has a MAC, and where: what ports, static entries and gateways have in common.
 struct Station<'a> {
     network: Handle<ApiNetwork>,
     mac: Mac,
-    location: Location,
-    port: Option<&'a ApiPort>,
+    at: At,
+    kind: StationKind<'a>,
+}
+
+/// Where a station is.
+#[derive(Clone, Copy)]
+enum At {
+    Location(Location),
+    /// It is a router of this host.
+    Router(Handle<Router>),
+}
+
+enum StationKind<'a> {
+    Port(&'a ApiPort),
+    Entry,
+    Gateway(&'a RouterInterface),
 }
 
 impl<'a> From<&'a ApiPort> for Station<'a> {
@@ -27,8 +43,8 @@ impl<'a> From<&'a ApiPort> for Station<'a> {
         Self {
             network: port.network,
             mac: Mac(port.mac.0),
-            location: port.location,
-            port: Some(port),
+            at: At::Location(port.location),
+            kind: StationKind::Port(port),
         }
     }
 }
@@ -38,10 +54,24 @@ impl From<&StaticFdb> for Station<'_> {
         Self {
             network: entry.network,
             mac: Mac(entry.mac.0),
-            location: entry.location,
-            port: None,
+            at: At::Location(entry.location),
+            kind: StationKind::Entry,
         }
     }
+}
+
+/// The gateways of a router: it is here, or a station of the host that it runs on.
+fn gateways(handle: Handle<Router>, router: &Router) -> impl Iterator<Item = Station<'_>> {
+    let at = match router.host {
+        None => At::Router(handle),
+        Some(host) => At::Location(Location::Remote(host)),
+    };
+    router.interfaces.iter().map(move |own| Station {
+        network: own.network,
+        mac: Mac(own.mac.0),
+        at,
+        kind: StationKind::Gateway(own),
+    })
 }
 
 impl Station<'_> {
@@ -50,22 +80,60 @@ impl Station<'_> {
     }
 
     fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.port.into_iter().flat_map(|port| port.addresses.iter())
+        let port = match self.kind {
+            StationKind::Port(port) => Some(port),
+            _ => None,
+        };
+        let gateway = match self.kind {
+            StationKind::Gateway(own) => Some(own),
+            _ => None,
+        };
+        let of_port = port.into_iter().flat_map(|port| port.addresses.iter());
+        let of_gateway = gateway.into_iter().flat_map(|own| {
+            let addresses = own.addresses.iter().map(|address| address.addr());
+            addresses.chain([own.link_local().into()])
+        });
+        of_port.chain(of_gateway)
     }
 
     /// What leads to it.
     fn place(&self, view: View<'_>) -> Option<Place> {
-        Some(match self.location {
-            Location::Local(attachment) => Place::Attachment(attachment),
-            Location::Remote(host) => match view.get(self.network)?.segment.attachment() {
-                Some(segment) => Place::Attachment(segment),
-                None => Place::Host(host),
-            },
+        Some(match self.at {
+            At::Router(router) => Place::Gateway(router, self.network),
+            At::Location(Location::Local(attachment)) => Place::Attachment(attachment),
+            At::Location(Location::Remote(host)) => {
+                match view.get(self.network)?.segment.attachment() {
+                    Some(segment) => Place::Attachment(segment),
+                    None => Place::Host(host),
+                }
+            }
         })
+    }
+
+    /// What its entry in the FDB says of frames from it.
+    fn origin(&self) -> Origin {
+        match (self.at, &self.kind) {
+            (At::Router(_), _) => Origin::Gateway,
+            (At::Location(Location::Local(_)), StationKind::Port(port)) => guarded(port),
+            _ => Origin::Static,
+        }
     }
 }
 
-/// Stations before and after, of ports and static entries alike.
+/// A port that is checked has its first IPv4 address in its entry. One that nobody has
+/// given an address is checked for its MAC alone, which any static entry is.
+fn guarded(port: &ApiPort) -> Origin {
+    if !port.anti_spoofing || port.addresses.is_empty() && port.allowed_address_pairs().is_empty() {
+        return Origin::Static;
+    }
+    let mut ipv4 = port.addresses.iter().filter_map(|address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    Origin::Guarded(ipv4.next().unwrap_or(Ipv4Addr::UNSPECIFIED))
+}
+
+/// Stations before and after, of all kinds.
 fn stations<'a>(
     changes: Changes<'a>,
 ) -> impl Iterator<Item = (Option<Station<'a>>, Option<Station<'a>>)> {
@@ -75,7 +143,16 @@ fn stations<'a>(
     let entries = changes
         .fdb()
         .map(|change| (change.old.map(Station::from), change.new.map(Station::from)));
-    ports.chain(entries)
+    let gateways = changes.routers().flat_map(|change| {
+        let of = move |router: Option<&'a Router>| {
+            router
+                .into_iter()
+                .flat_map(move |router| gateways(change.handle, router))
+        };
+        let old = of(change.old).map(|old| (Some(old), None));
+        old.chain(of(change.new).map(|new| (None, Some(new))))
+    });
+    ports.chain(entries).chain(gateways)
 }
 
 /// Stations that stay as they are, of networks whose segment changes: what leads
@@ -99,8 +176,13 @@ fn stations_of_changed_segments<'a>(changes: Changes<'a>) -> Vec<Station<'a>> {
         .after
         .iter::<StaticFdb>()
         .map(|(_, entry)| Station::from(entry));
+    let gateways = changes
+        .after
+        .iter::<Router>()
+        .flat_map(|(handle, router)| gateways(handle, router));
     ports
         .chain(entries)
+        .chain(gateways)
         .filter(|station| networks.contains(&station.network))
         .collect()
 }
@@ -169,6 +251,11 @@ impl Control {
             gone.macs += usize::from(key.is_some());
             addresses.for_each(|address| gone.address(address));
         });
+        // Entries of DVR host MACs are few: room for all new ones is asked for.
+        new.macs += changes
+            .hosts()
+            .filter(|change| change.new.is_some_and(|host| host.dvr_mac.is_some()))
+            .count();
         let more = |new: usize, gone: usize| new.saturating_sub(gone);
         self.tables
             .fdb
@@ -231,7 +318,7 @@ impl Control {
             };
             let entry = FdbEntry {
                 adjacency,
-                origin: Origin::Static,
+                origin: station.origin(),
             };
             let previous = entered(self.tables.fdb.insert(key, entry, now)).flatten();
             if previous.is_some_and(|previous| previous.origin == Origin::Learned) {
@@ -243,7 +330,12 @@ impl Control {
                         mac: station.mac,
                         adjacency,
                     };
-                    entered(self.tables.neighbours.insert(network, address, neighbour, now));
+                    self.neighbours.replaced(network, address);
+                    entered(
+                        self.tables
+                            .neighbours
+                            .insert(network, address, neighbour, now),
+                    );
                 }
             }
         }

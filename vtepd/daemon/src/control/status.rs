@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mgmt_api::control::{
-    DropCount, FdbEntry, FdbLocation, Forget, InterfaceStatus, NeighbourState, StageCycles,
-    TableStatus, Traffic, UnderlayNeighbour, WorkerStatus,
+    DropCount, FdbEntry, FdbLocation, Forget, InterfaceStatus, Neighbour, NeighbourLocation,
+    NeighbourOrigin, NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour,
+    WorkerStatus,
 };
 use mgmt_api::id::Id;
 use mgmt_api::mac::Mac;
@@ -197,7 +198,7 @@ pub fn drops(workers: &[WorkerHandle]) -> Vec<DropCount> {
 }
 
 /// The tables and how full they are.
-pub fn tables(tables: &TablesWriter) -> Vec<TableStatus> {
+pub fn tables(tables: &TablesWriter, routes: Usage) -> Vec<TableStatus> {
     let [neighbours4, neighbours6] = tables.neighbours.usage();
     let [vteps4, vteps6] = tables.remote_vteps.usage();
     let status = |(name, usage): (&str, Usage)| TableStatus {
@@ -213,6 +214,7 @@ pub fn tables(tables: &TablesWriter) -> Vec<TableStatus> {
         ("neighbours-ipv6", neighbours6),
         ("vteps-ipv4", vteps4),
         ("vteps-ipv6", vteps6),
+        ("routes", routes),
     ]
     .into_iter()
     .map(status)
@@ -276,7 +278,7 @@ impl FdbPage {
             let location = match control.places.owner(row.entry.adjacency)? {
                 Place::Attachment(attachment) => FdbLocation::Local(attachment),
                 Place::Host(host) => FdbLocation::Remote(host),
-                Place::Group(_) => return None,
+                Place::Group(_) | Place::Gateway(..) => return None,
             };
             let learned = row.entry.origin == Origin::Learned;
             Some(FdbEntry {
@@ -297,6 +299,33 @@ impl Control {
                 && which.mac.is_none_or(|mac| row.key.mac().0 == mac.0)
         });
         gone as u64
+    }
+
+    /// The stations of a network that have said themselves where they are.
+    pub(super) fn learned_neighbours(&self, network: Handle<Network>) -> Vec<Neighbour> {
+        let Some(index) = network_index(network) else {
+            return Vec::new();
+        };
+        let learned = self.neighbours.list(index, self.now_ms()).into_iter();
+        let mut list: Vec<Neighbour> = learned
+            .filter_map(|learned| {
+                let location = match self.places.owner(learned.neighbour.adjacency)? {
+                    Place::Attachment(attachment) => NeighbourLocation::Local(attachment),
+                    Place::Host(host) => NeighbourLocation::Remote(host),
+                    Place::Gateway(router, _) => NeighbourLocation::Router(router),
+                    Place::Group(_) => return None,
+                };
+                Some(Neighbour {
+                    address: learned.address,
+                    mac: Mac(learned.neighbour.mac.0),
+                    location,
+                    origin: NeighbourOrigin::Learned,
+                    age: Some((learned.age_ms / 1000) as u32),
+                })
+            })
+            .collect();
+        list.sort_by_key(|neighbour| neighbour.address);
+        list
     }
 
     pub(super) fn list_neighbours(&self) -> Vec<UnderlayNeighbour> {

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use vtepd_datapath::learn::Learner;
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
 use vtepd_datapath::observer::Unobserved;
+use vtepd_datapath::route::neighbours::Neighbours;
 use vtepd_datapath::underlay::membership::Membership;
 use vtepd_datapath::underlay::resolver::Resolver;
 use vtepd_datapath::{Burst, Command, DropReason, Pipeline, WorkerState};
@@ -28,7 +29,10 @@ use vtepd_wire::flow::FlowHasher;
 use vtepd_wire::{Mac, craft};
 
 use super::apply::Networks;
+use super::guards::Guards;
 use super::places::Places;
+use super::routers::Vrfs;
+use super::services::Served;
 use super::status::FdbPage;
 use super::underlay::Underlay;
 use super::{Control, TunnelSettings};
@@ -99,13 +103,12 @@ impl ControlPlane for Bare {
         self.0.lock().forget_learned(which)
     }
 
-    fn neighbours(&self, _network: Handle<Network>) -> Vec<Neighbour> {
-        Vec::new()
+    fn neighbours(&self, network: Handle<Network>) -> Vec<Neighbour> {
+        self.0.lock().learned_neighbours(network)
     }
 
-    fn explain(&self, _view: View<'_>, _query: &ExplainQuery) -> Result<Explanation, Refusal> {
-        let message = "this vtepd cannot explain packets yet";
-        Err(Refusal::new(Code::Internal, message))
+    fn explain(&self, _: View<'_>, _: &ExplainQuery) -> Result<Explanation, Refusal> {
+        Err(Refusal::new(Code::Internal, "there is no plane here"))
     }
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
@@ -146,6 +149,11 @@ impl Bench {
             learner: Learner::new(500),
             resolver: Resolver::default(),
             membership: Membership::default(),
+            neighbours: Neighbours::default(),
+            neighbours_due: 0,
+            guards: Guards::default(),
+            served: Served::default(),
+            vrfs: Vrfs::new(1000),
             places: Places::default(),
             networks: Networks::default(),
             underlay: Underlay::new(macs, TunnelSettings { dscp: 0, ttl: 64 }),
@@ -266,7 +274,7 @@ const RED: &str = r#"{
     "vm1": { "mtu": 1500 }, "trunk": { "mtu": 1500 }
   },
   "hosts": { "h2": { "vtep": "198.51.100.12" } },
-  "networks": { "red": { "segment": { "type": "vxlan", "vni": 1671 } } },
+  "networks": { "red": { "segment": { "type": "vxlan", "vni": 1671 }, "bindings": [{ "interface": "vm1" }] } },
   "ports": {
     "p1": { "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["10.0.0.1"], "interface": "vm1" },
     "p2": { "network": "red", "mac": "fa:16:3e:00:00:02", "addresses": ["10.0.0.2"], "host": "h2" }

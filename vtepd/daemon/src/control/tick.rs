@@ -13,6 +13,9 @@ use super::{Control, Plane};
 /// before it is used.
 const TICK_MS: u32 = 2;
 
+/// How late a question to a neighbour may be asked again.
+const NEIGHBOURS_MS: u64 = 100;
+
 /// Runs until `stop` is set.
 pub fn run(plane: &Arc<Plane>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
@@ -26,11 +29,19 @@ impl Control {
     fn tick(&mut self) {
         self.clock.set(self.start.elapsed().as_secs() as u32);
         self.drain_events();
+        self.answer_stations();
         let (now, now_ms) = (self.now(), self.now_ms());
         self.learner.age(&mut self.tables, now, TICK_MS);
         let mut frames = self.resolver.questions(now_ms);
         frames.extend(self.membership.reports(now_ms));
         self.transmit(frames);
+        if now_ms >= self.neighbours_due {
+            self.neighbours_due = now_ms + NEIGHBOURS_MS;
+            let questions = self.neighbours.questions(&mut self.tables, now_ms);
+            self.deliver(questions);
+            let advertisements = self.served.advertisements(now);
+            self.deliver(advertisements);
+        }
         self.tables.publish();
         self.tables.collect();
     }
@@ -61,8 +72,22 @@ impl Control {
                 self.learner.seen(&mut self.tables, key, adjacency, now);
                 false
             }
-            // No network has a router yet.
-            Event::Claim { .. } | Event::Wanted { .. } => false,
+            Event::Claim {
+                network,
+                address,
+                neighbour,
+            } => {
+                let now = self.now_ms();
+                self.neighbours
+                    .claimed(&mut self.tables, network, address, neighbour, now);
+                false
+            }
+            Event::Wanted { gateway, address } => {
+                let now = self.now_ms();
+                let question = self.neighbours.wanted(&self.tables, gateway, address, now);
+                self.deliver(question);
+                false
+            }
             Event::Neighbour {
                 interface,
                 address,

@@ -154,6 +154,11 @@ impl Neighbours {
         }
     }
 
+    /// The management plane says who has an address.
+    pub fn replaced(&mut self, network: NetworkIndex, address: IpAddr) {
+        self.remove((network, address));
+    }
+
     fn remove(&mut self, key: Key) {
         if self.known.remove(&key).is_some()
             && let Some(count) = self.in_network.get_mut(&key.0)

@@ -33,6 +33,9 @@ pub struct Lease4 {
     pub server: Ipv4Addr,
     /// The MAC address that answers come from.
     pub server_mac: Mac,
+    /// Where a host loads its system from ("siaddr"); by default the TFTP server, when that is given as an
+    /// address.
+    pub next_server: Option<Ipv4Addr>,
     /// The default router (option 3, and a default route in options 121 and 249).
     pub router: Option<Ipv4Addr>,
     /// Name servers (option 6).

@@ -240,6 +240,9 @@ fn encode(
 
 /// "siaddr", where a host loads its system from: the TFTP server, when that is given as an address.
 fn next_server(lease: &Lease4) -> Option<Ipv4Addr> {
-    let text = str::from_utf8(configured(TFTP_SERVER, lease)?).ok()?;
-    text.parse().ok()
+    let by_option = || {
+        let text = str::from_utf8(configured(TFTP_SERVER, lease)?).ok()?;
+        text.parse().ok()
+    };
+    lease.next_server.or_else(by_option)
 }

@@ -24,6 +24,7 @@ fn lease() -> Lease4 {
         address: "192.168.1.9/24".parse().unwrap(),
         server: SERVER,
         server_mac: GATEWAY,
+        next_server: None,
         router: Some(SERVER),
         dns: vec![Ipv4Addr::new(192, 168, 1, 2), Ipv4Addr::new(9, 9, 9, 9)],
         mtu: 1450,

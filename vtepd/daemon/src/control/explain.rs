@@ -1,0 +1,642 @@
+//! What happens to one packet, and why: the workers' own stages run over it with a
+//! recording observer, on the tables as they are. Nothing leaves and nobody is told; only
+//! the age of what the tables know of its sender is renewed, as by any frame of his.
+
+use std::sync::Arc;
+
+use mgmt_api::explain::{
+    DropExplanation, ExplainFrame, ExplainQuery, Explanation, Outcome, PacketFields, SentPacket,
+    Step, Transport, Tunnel,
+};
+use mgmt_api::refusal::{Code, Refusal};
+use mgmt_api::resources::{Attachment, Interface, Network, Router};
+use mgmt_api::state::{Handle, View};
+use serde_json::{Value, json};
+use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
+use vtepd_datapath::observer::{Decision, Recorder};
+use vtepd_datapath::{
+    Asked, Burst, Channel, Delivery, DropReason, Pipeline, Seconds, Service, WorkerCounters,
+    WorkerState,
+};
+use vtepd_tables::{
+    AdjacencyIndex, FdbEntry, InterfaceIndex, Neighbour, NetworkIndex, Origin, Tables,
+    TablesReader, VrfIndex,
+};
+use vtepd_wire::ethernet::{ETHERTYPE_QINQ, ETHERTYPE_VLAN};
+use vtepd_wire::flow::FlowHasher;
+use vtepd_wire::{Mac, arp, craft, vxlan};
+
+use super::places::Place;
+use super::{Control, Plane};
+
+/// Events and commands of the one packet.
+const QUEUE: usize = 64;
+
+/// What explaining needs besides the control side.
+pub struct Laboratory {
+    pub tables: Arc<Tables>,
+    pub flows: FlowHasher,
+    pub clock: Arc<Seconds>,
+}
+
+/// A worker for one packet.
+struct Experiment {
+    reader: TablesReader,
+    state: WorkerState,
+    io: MemoryIo,
+    recorder: Recorder,
+    counters: Arc<WorkerCounters>,
+    channel: Arc<Channel>,
+}
+
+impl Laboratory {
+    fn experiment(&self) -> Option<Experiment> {
+        let counters = WorkerCounters::new();
+        let channel = Arc::new(Channel::new(QUEUE, QUEUE));
+        let mut state = WorkerState::new(self.flows, Arc::clone(&counters), Arc::clone(&channel));
+        state.now = self.clock.get() as u16;
+        Some(Experiment {
+            reader: self.tables.reader()?,
+            state,
+            io: MemoryIo::default(),
+            recorder: Recorder::default(),
+            counters,
+            channel,
+        })
+    }
+}
+
+impl Experiment {
+    fn run(&mut self, interface: InterfaceIndex, frame: &[u8]) {
+        let mut burst = Burst::new();
+        burst.push(MemoryPacket::new(frame));
+        let tables = self.reader.view();
+        Pipeline::default().process(
+            &tables,
+            &mut self.state,
+            &mut self.io,
+            interface,
+            &mut burst,
+            &mut self.recorder,
+        );
+        self.reader.quiescent();
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        let tables = self.reader.view();
+        Pipeline::deliver(
+            &tables,
+            &mut self.state,
+            &mut self.io,
+            delivery,
+            &mut self.recorder,
+        );
+        self.reader.quiescent();
+    }
+
+    fn drop_reason(&self) -> Option<DropReason> {
+        let mut reasons = DropReason::ALL.iter().copied();
+        reasons.find(|reason| self.counters.drops(*reason) > 0)
+    }
+}
+
+impl Plane {
+    /// Runs a packet through what the workers do.
+    pub(super) fn explain_packet(
+        &self,
+        view: View<'_>,
+        query: &ExplainQuery,
+    ) -> Result<Explanation, Refusal> {
+        let interface = view.get(query.interface).ok_or_else(|| {
+            Refusal::new(Code::NotFound, "the interface was removed in the meantime")
+        })?;
+        let index = InterfaceIndex(interface.device.0 as u8);
+        let frame = match &query.frame {
+            ExplainFrame::Raw(frame) => frame.clone(),
+            ExplainFrame::Packet(fields) => self.frame_of(view, query.interface, fields)?,
+        };
+        let mut experiment = self.laboratory.experiment().ok_or_else(|| {
+            Refusal::new(
+                Code::Internal,
+                "too many packets are being explained: ask again",
+            )
+        })?;
+        experiment.run(index, &frame);
+        let asked: Vec<Asked> = std::iter::from_fn(|| experiment.channel.asked.pop()).collect();
+        for asked in &asked {
+            let answer = self.control.lock().served.answer(asked);
+            if let Some(answer) = answer {
+                experiment.deliver(&answer);
+            }
+        }
+        Ok(self.control.lock().explanation(view, frame, experiment))
+    }
+
+    /// The frame that fields describe, as it would arrive.
+    fn frame_of(
+        &self,
+        view: View<'_>,
+        interface: Handle<Interface>,
+        fields: &PacketFields,
+    ) -> Result<Vec<u8>, Refusal> {
+        let (source, destination) = (Mac(fields.source_mac.0), Mac(fields.destination_mac.0));
+        let mut ethernet = craft::ethernet(destination, source);
+        if let Some(tag) = fields.tag {
+            ethernet = ethernet.tag(tag.tpid.ethertype(), tag.vid.get());
+        }
+        let inner = inner_frame(ethernet, fields).ok_or_else(|| {
+            Refusal::new(
+                Code::Invalid,
+                "source and destination are of one address family",
+            )
+        })?;
+        let Some(Tunnel {
+            vni,
+            source,
+            destination,
+            ..
+        }) = fields.tunnel
+        else {
+            return Ok(inner);
+        };
+        let underlay = view.get(interface);
+        let tag = underlay.and_then(|interface| interface.tag);
+        let device = underlay.and_then(|interface| self.devices.get(interface.device.0 as usize));
+        let own_mac = device.map_or(Mac::ZERO, |device| Mac(device.mac));
+        // Whoever forwards to us last: his MAC is not looked at.
+        let mut outer = craft::ethernet(own_mac, Mac([0x02, 0, 0, 0, 0, 0xfe]));
+        if let Some(tag) = tag {
+            outer = outer.tag(tag.tpid.ethertype(), tag.vid.get());
+        }
+        let port = vxlan::PORT;
+        match (source, destination) {
+            (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) => Ok(outer
+                .ipv4(source, destination)
+                .vxlan_to(vxlan_source_port(), port, vni.get(), &inner)),
+            (std::net::IpAddr::V6(source), std::net::IpAddr::V6(destination)) => Ok(outer
+                .ipv6(source, destination)
+                .vxlan_to(vxlan_source_port(), port, vni.get(), &inner)),
+            _ => Err(Refusal::new(
+                Code::Invalid,
+                "this host has no address of the family of the other host's VTEP",
+            )),
+        }
+    }
+}
+
+/// Any of those that senders choose from (RFC 7348, 5).
+const fn vxlan_source_port() -> u16 {
+    49_152
+}
+
+fn inner_frame(ethernet: craft::Ethernet, fields: &PacketFields) -> Option<Vec<u8>> {
+    use std::net::IpAddr::{V4, V6};
+    let mac = Mac(fields.source_mac.0);
+    if fields.transport == Transport::Resolve {
+        return Some(match (fields.source, fields.destination) {
+            (V4(source), V4(target)) => ethernet.arp(arp::Packet::request(mac, source, target)),
+            (V6(source), V6(target)) => {
+                let group = vtepd_wire::ipv6::solicited_node(target);
+                ethernet.ipv6(source, group).solicitation(target)
+            }
+            _ => return None,
+        });
+    }
+    let (ip, header_len) = match (fields.source, fields.destination) {
+        (V4(source), V4(destination)) => (ethernet.ipv4(source, destination), 20),
+        (V6(source), V6(destination)) => (ethernet.ipv6(source, destination), 40),
+        _ => return None,
+    };
+    let ip = ip.ttl(fields.ttl);
+    let ip = if fields.source.is_ipv4() && !fields.dont_fragment {
+        ip.may_fragment()
+    } else {
+        ip
+    };
+    let payload = |transport: usize| {
+        let len = usize::from(fields.length).saturating_sub(header_len + transport);
+        vec![0; len]
+    };
+    Some(match fields.transport {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+        } => ip.tcp(
+            source_port,
+            destination_port,
+            vtepd_wire::tcp::SYN,
+            &payload(20),
+        ),
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => ip.udp(source_port, destination_port, &payload(8)),
+        Transport::Echo {
+            identifier,
+            sequence,
+        } => ip.icmp_echo(identifier, sequence, &payload(8)),
+        Transport::Other(protocol) => ip.payload(protocol, &payload(0)),
+        Transport::Resolve => return None,
+    })
+}
+
+impl Control {
+    fn explanation(&self, view: View<'_>, frame: Vec<u8>, experiment: Experiment) -> Explanation {
+        let names = Names {
+            view,
+            control: self,
+        };
+        let decisions: Vec<Decision> = experiment
+            .recorder
+            .decisions
+            .iter()
+            .map(|(_, decision)| *decision)
+            .collect();
+        let reason = experiment.drop_reason();
+        let sent = &experiment.io.sent;
+        let packets = sent.iter().map(|(interface, packet)| {
+            let bytes = packet.frame();
+            SentPacket {
+                interface: names.interface(*interface),
+                summary: summary::of(&bytes),
+                bytes,
+            }
+        });
+        Explanation {
+            frame,
+            outcome: outcome(&decisions, reason, !sent.is_empty()),
+            drop: reason.map(|reason| DropExplanation {
+                reason: reason.name().to_owned(),
+                description: reason.description().to_owned(),
+            }),
+            packets: packets.collect(),
+            steps: decisions
+                .iter()
+                .map(|decision| names.step(*decision))
+                .collect(),
+        }
+    }
+}
+
+fn outcome(decisions: &[Decision], reason: Option<DropReason>, sent: bool) -> Outcome {
+    let has = |wanted: &dyn Fn(&Decision) -> bool| decisions.iter().any(wanted);
+    let answered = has(&|decision| {
+        matches!(
+            decision,
+            Decision::Suppressed | Decision::Answered | Decision::Reply(_) | Decision::Asked(_)
+        )
+    });
+    // A flood of which one copy was dropped is still one.
+    if has(&|decision| *decision == Decision::Flood || *decision == Decision::Unknown) && sent {
+        Outcome::Flooded
+    } else if reason.is_some() {
+        Outcome::Dropped
+    } else if answered && sent {
+        Outcome::Answered
+    } else if sent {
+        Outcome::Forwarded
+    } else {
+        Outcome::Consumed
+    }
+}
+
+/// What numbers of the tables mean to people.
+struct Names<'a> {
+    view: View<'a>,
+    control: &'a Control,
+}
+
+impl Names<'_> {
+    fn interface(&self, index: InterfaceIndex) -> mgmt_api::id::Id {
+        let id = self.control.underlay.interface_id(index).cloned();
+        // An interface that was removed since: its device's number says which it was.
+        id.unwrap_or_else(|| {
+            let unknown = format!("device-{index}").parse();
+            unknown.unwrap_or_else(|_| self.view.facts().local_host.clone())
+        })
+    }
+
+    fn network(&self, index: NetworkIndex) -> String {
+        let handle = Handle::<Network>::new(u32::from(index.get()) - 1);
+        let network = self.view.get(handle);
+        network.map_or_else(|| format!("#{index}"), |network| network.id.to_string())
+    }
+
+    fn router(&self, index: VrfIndex) -> String {
+        let handle = Handle::<Router>::new(u32::from(index.get()) - 1);
+        let router = self.view.get(handle);
+        router.map_or_else(|| format!("#{index}"), |router| router.id.to_string())
+    }
+
+    fn attachment(&self, attachment: Attachment) -> String {
+        let interface = self.view.name_of(attachment.interface);
+        match attachment.tag {
+            Some(tag) => format!("{interface}, VLAN {}", tag.vid.get()),
+            None => interface,
+        }
+    }
+
+    fn place(&self, index: AdjacencyIndex) -> String {
+        match self.control.places.owner(index) {
+            Some(Place::Attachment(attachment)) => self.attachment(attachment),
+            Some(Place::Host(host)) => self.view.name_of(host),
+            Some(Place::Group(network)) => {
+                format!("the multicast group of {}", self.view.name_of(network))
+            }
+            Some(Place::Gateway(router, network)) => format!(
+                "the gateway of {} in {}",
+                self.view.name_of(router),
+                self.view.name_of(network)
+            ),
+            None => format!("a way out that is gone (#{index})"),
+        }
+    }
+
+    fn fdb(&self, entry: FdbEntry) -> Value {
+        let origin = match entry.origin {
+            Origin::Static => "static",
+            Origin::Learned => "learned",
+            Origin::Guarded(_) => "port",
+            Origin::Gateway => "gateway",
+        };
+        json!({"table": "fdb", "to": self.place(entry.adjacency), "origin": origin})
+    }
+
+    fn neighbour(&self, neighbour: Neighbour) -> Value {
+        json!({
+            "table": "neighbours",
+            "mac": neighbour.mac.to_string(),
+            "to": self.place(neighbour.adjacency),
+        })
+    }
+
+    fn step(&self, decision: Decision) -> Step {
+        let step = |stage: &str, code: &str, text: String, entry: Option<Value>| Step {
+            stage: stage.to_owned(),
+            code: code.to_owned(),
+            text,
+            entry,
+        };
+        match decision {
+            Decision::Underlay => step(
+                "input",
+                "underlay",
+                "a packet of the underlay".to_owned(),
+                None,
+            ),
+            Decision::Bound(network, at) => step(
+                "input",
+                "bound",
+                format!(
+                    "what comes in by {} is of network {}",
+                    self.place(at),
+                    self.network(network)
+                ),
+                Some(json!({"table": "bindings", "network": self.network(network)})),
+            ),
+            Decision::Terminated(vni, network, from) => step(
+                "input",
+                "terminated",
+                format!(
+                    "VXLAN {vni} from {} is of network {}",
+                    self.place(from),
+                    self.network(network)
+                ),
+                Some(json!({"table": "vnis", "vni": vni, "network": self.network(network)})),
+            ),
+            Decision::FromHost => step(
+                "decide",
+                "from-host",
+                "the source is another host's DVR host MAC: its router has sent this".to_owned(),
+                None,
+            ),
+            Decision::Learn(at) => step(
+                "decide",
+                "learn",
+                format!("the source is new at {}", self.place(at)),
+                None,
+            ),
+            Decision::Claim(address, neighbour) => step(
+                "decide",
+                "claim",
+                format!("{} says that it has {address}", neighbour.mac),
+                None,
+            ),
+            Decision::Suppressed => step(
+                "decide",
+                "resolved",
+                "who has the address is known: answered here".to_owned(),
+                None,
+            ),
+            Decision::Asked(service) => step(
+                "decide",
+                "service",
+                format!("a question to {}, answered here", service_name(service)),
+                None,
+            ),
+            Decision::Gateway(at) => step(
+                "decide",
+                "gateway",
+                format!("to {}", self.place(at)),
+                Some(json!({"table": "fdb", "to": self.place(at), "origin": "gateway"})),
+            ),
+            Decision::Route { vrf, out, via } => {
+                let via_text = via.map_or("connected".to_owned(), |via| format!("via {via}"));
+                step(
+                    "route",
+                    "route",
+                    format!(
+                        "router {}: out of {}, {via_text}",
+                        self.router(vrf),
+                        self.place(out)
+                    ),
+                    Some(json!({
+                        "table": "routes",
+                        "router": self.router(vrf),
+                        "out": self.place(out),
+                        "via": via,
+                    })),
+                )
+            }
+            Decision::Neighbour(neighbour) => step(
+                "route",
+                "neighbour",
+                format!(
+                    "it has {} and is at {}",
+                    neighbour.mac,
+                    self.place(neighbour.adjacency)
+                ),
+                Some(self.neighbour(neighbour)),
+            ),
+            Decision::Wanted(gateway, address) => step(
+                "route",
+                "wanted",
+                format!(
+                    "nobody is known to have {address}: asked for from {}",
+                    self.place(gateway)
+                ),
+                None,
+            ),
+            Decision::Error(reason) => step(
+                "route",
+                "error",
+                format!("the sender is told by ICMP: {}", reason.description()),
+                None,
+            ),
+            Decision::Answered => step("route", "answered", "the gateway answers".to_owned(), None),
+            Decision::Known(entry) => step(
+                "decide",
+                "known",
+                format!("the destination is at {}", self.place(entry.adjacency)),
+                Some(self.fdb(entry)),
+            ),
+            Decision::Unknown => step(
+                "decide",
+                "unknown",
+                "nobody is known to have the destination".to_owned(),
+                None,
+            ),
+            Decision::Flood => step(
+                "decide",
+                "flood",
+                "to everybody else in the network".to_owned(),
+                None,
+            ),
+            Decision::Fragments(count) => {
+                step("output", "fragments", format!("in {count} parts"), None)
+            }
+            Decision::Out(at) => step("output", "out", format!("to {}", self.place(at)), None),
+            Decision::Reply(interface) => step(
+                "output",
+                "reply",
+                format!("answered by {}", self.interface(interface)),
+                None,
+            ),
+            Decision::Consumed => step(
+                "output",
+                "consumed",
+                "for this host itself; nothing leaves".to_owned(),
+                None,
+            ),
+            Decision::Drop(reason) => step(
+                "output",
+                "drop",
+                format!("dropped: {}", reason.description()),
+                None,
+            ),
+        }
+    }
+}
+
+fn service_name(service: Service) -> &'static str {
+    match service {
+        Service::Dhcp4 => "the DHCP server",
+        Service::Dhcp6 => "the DHCPv6 server",
+        Service::RouterSolicitation => "the router",
+    }
+}
+
+/// One line about a frame.
+mod summary {
+    use std::fmt::Write;
+    use std::net::IpAddr;
+
+    use super::{ETHERTYPE_QINQ, ETHERTYPE_VLAN};
+    use vtepd_wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+    use vtepd_wire::ipv4::{PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP};
+    use vtepd_wire::{FromBytes, arp, ethernet, frame, ipv4, ipv6, udp, vxlan};
+
+    pub fn of(bytes: &[u8]) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = describe(&mut text, bytes);
+        text
+    }
+
+    fn describe(text: &mut String, bytes: &[u8]) -> std::fmt::Result {
+        let Ok((header, _)) = ethernet::Header::ref_from_prefix(bytes) else {
+            return write!(text, "{} bytes", bytes.len());
+        };
+        write!(text, "{} > {}", header.source, header.destination)?;
+        let Ok(link) = frame::link(bytes) else {
+            return Ok(());
+        };
+        let tpid = header.ethertype.get();
+        if let Some(tag) = link.outer_tag() {
+            let kind = match tpid {
+                ETHERTYPE_QINQ => "S-VLAN",
+                ETHERTYPE_VLAN => "VLAN",
+                _ => "tag",
+            };
+            write!(text, " {kind} {}", tag & 0xfff)?;
+        }
+        let l3 = bytes.get(usize::from(link.l3)..).unwrap_or_default();
+        match link.ethertype {
+            ETHERTYPE_ARP => match arp::Packet::ref_from_prefix(l3) {
+                Ok((arp, _)) if arp.is_reply() => {
+                    write!(text, " ARP {} is at {}", arp.sender_addr(), arp.sender_mac)
+                }
+                Ok((arp, _)) => write!(
+                    text,
+                    " ARP who has {} tell {}",
+                    arp.target_addr(),
+                    arp.sender_addr()
+                ),
+                Err(_) => write!(text, " ARP"),
+            },
+            ETHERTYPE_IPV4 => match ipv4::Header::ref_from_prefix(l3) {
+                Ok((ip, _)) => {
+                    let ends = (
+                        IpAddr::V4(ip.source_addr()),
+                        IpAddr::V4(ip.destination_addr()),
+                    );
+                    write!(text, " {} > {} TTL {}", ends.0, ends.1, ip.ttl)?;
+                    transport(text, bytes, &link)
+                }
+                Err(_) => Ok(()),
+            },
+            ETHERTYPE_IPV6 => match ipv6::Header::ref_from_prefix(l3) {
+                Ok((ip, _)) => {
+                    let (from, to) = (ip.source_addr(), ip.destination_addr());
+                    write!(text, " {from} > {to} hop limit {}", ip.hop_limit)?;
+                    transport(text, bytes, &link)
+                }
+                Err(_) => Ok(()),
+            },
+            other => write!(text, " ethertype {other:#06x}"),
+        }
+    }
+
+    fn transport(text: &mut String, bytes: &[u8], link: &frame::Link) -> std::fmt::Result {
+        let Ok(Some(network)) = frame::network(bytes, bytes.len(), link) else {
+            return Ok(());
+        };
+        if network.later_fragment {
+            return write!(text, " fragment");
+        }
+        let l4 = bytes.get(network.l4..).unwrap_or_default();
+        let ports = udp::Header::ref_from_prefix(l4);
+        match (network.protocol, ports) {
+            (PROTOCOL_UDP, Ok((udp, rest))) if udp.destination.get() == vxlan::PORT => {
+                match vxlan::Header::ref_from_prefix(rest) {
+                    Ok((vxlan, inner)) => {
+                        write!(text, " VXLAN {}: ", vxlan.vni())?;
+                        describe(text, inner)
+                    }
+                    Err(_) => write!(text, " VXLAN"),
+                }
+            }
+            (PROTOCOL_UDP, Ok((udp, _))) => {
+                write!(text, " UDP {} > {}", udp.source, udp.destination)
+            }
+            (PROTOCOL_TCP, Ok((tcp, _))) => {
+                write!(text, " TCP {} > {}", tcp.source, tcp.destination)
+            }
+            (PROTOCOL_ICMP | PROTOCOL_ICMPV6, _) => match l4 {
+                [kind, code, ..] => write!(text, " ICMP type {kind} code {code}"),
+                _ => write!(text, " ICMP"),
+            },
+            (protocol, _) => write!(text, " protocol {protocol}"),
+        }
+    }
+}

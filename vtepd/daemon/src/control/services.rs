@@ -1,0 +1,372 @@
+//! What stations of this host are told when they ask: DHCPv4, DHCPv6 and router
+//! advertisements, out of ports and the subnets of their networks.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use mgmt_api::change::Changes;
+use mgmt_api::id::Id;
+use mgmt_api::resources::{
+    DhcpOptions, Ipv6Mode, Location, Network as ApiNetwork, Port as ApiPort, RouterInterface,
+    Subnet,
+};
+use mgmt_api::state::{Handle, View};
+use vtepd_datapath::services::dhcp4::{self, Lease4};
+use vtepd_datapath::services::dhcp6::{self, Lease6};
+use vtepd_datapath::services::router_advertisement::{self, AddressMode, Link, Schedule};
+use vtepd_datapath::services::{Ignored, Kind, Outcome};
+use vtepd_datapath::{Asked, Delivery, LargeFrame, Recipients, Service};
+use vtepd_tables::{FdbKey, NetworkIndex};
+use vtepd_wire::Mac;
+
+use super::Control;
+use super::places::network_index;
+
+/// What a server without a gateway on its subnet calls itself: the address by which
+/// clouds tell their instances about themselves.
+const SERVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+/// Whom to tell what.
+#[derive(Default)]
+pub struct Served {
+    networks: HashMap<NetworkIndex, ServedNetwork>,
+    /// Ports of this host.
+    ports: HashMap<FdbKey, ServedPort>,
+    random: RandomState,
+    due: u32,
+}
+
+struct ServedNetwork {
+    mtu: u16,
+    subnets: Box<[Subnet]>,
+    gateways: Vec<RouterInterface>,
+    /// When which gateway advertises itself next.
+    schedule: Schedule,
+    /// Whose frames answers are where no gateway is on the subnet.
+    fallback: Mac,
+}
+
+struct ServedPort {
+    id: Id,
+    addresses: Box<[IpAddr]>,
+    hostname: Option<Box<str>>,
+    options: Option<DhcpOptions>,
+}
+
+impl ServedNetwork {
+    /// The gateway on a subnet, with its address there.
+    fn gateway_on(&self, subnet: &Subnet) -> Option<(&RouterInterface, IpAddr)> {
+        self.gateways.iter().find_map(|own| {
+            let addresses = own.addresses.iter();
+            let mut near = addresses.filter(|address| subnet.cidr.contains(&address.addr()));
+            Some((own, near.next()?.addr()))
+        })
+    }
+
+    fn lease4(&self, mac: Mac, port: &ServedPort) -> Option<Lease4> {
+        let (subnet, address) = self.subnet_of(port, |subnet| subnet.dhcp)?;
+        let IpAddr::V4(address) = address else {
+            return None;
+        };
+        let own = self.gateway_on(subnet);
+        let v4 = |address: IpAddr| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        };
+        let routes = subnet
+            .routes
+            .iter()
+            .filter_map(|route| match route.destination {
+                IpNet::V4(destination) => Some((destination, v4(route.via)?)),
+                IpNet::V6(_) => None,
+            });
+        let of_port = port.options.as_ref();
+        let mut options: Vec<(u8, Vec<u8>)> = Vec::new();
+        for set in [of_port, Some(&subnet.dhcp_options)].into_iter().flatten() {
+            for option in &set.options {
+                if !options.iter().any(|(code, _)| *code == option.code) {
+                    options.push((option.code, option.data.to_vec()));
+                }
+            }
+        }
+        let next_server = of_port.and_then(|options| options.next_server);
+        Some(Lease4 {
+            client_mac: mac,
+            address: Ipv4Net::new(address, subnet.cidr.prefix_len()).ok()?,
+            server: own.and_then(|(_, address)| v4(address)).unwrap_or(SERVER),
+            server_mac: own.map_or(self.fallback, |(own, _)| Mac(own.mac.0)),
+            next_server: next_server.or(subnet.dhcp_options.next_server),
+            router: subnet.gateway.and_then(v4),
+            dns: subnet.dns.iter().copied().filter_map(v4).collect(),
+            mtu: self.mtu,
+            lease_seconds: subnet.lease_seconds,
+            routes: routes.collect(),
+            hostname: port.hostname.as_deref().map(str::to_owned),
+            options,
+        })
+    }
+
+    fn lease6(&self, mac: Mac, port: &ServedPort) -> Option<Lease6> {
+        let stateful = self.subnet_of(port, |s| s.ipv6_mode == Ipv6Mode::Dhcpv6Stateful);
+        let stateless = || {
+            let mut subnets = self.subnets.iter();
+            subnets.find(|subnet| subnet.ipv6_mode == Ipv6Mode::Dhcpv6Stateless)
+        };
+        let subnet = stateful.map(|(subnet, _)| subnet).or_else(stateless)?;
+        let address = match stateful {
+            Some((subnet, IpAddr::V6(address))) => {
+                Some(Ipv6Net::new(address, subnet.cidr.prefix_len()).ok()?)
+            }
+            _ => None,
+        };
+        let own = self.gateway_on(subnet);
+        Some(Lease6 {
+            client_mac: mac,
+            server_mac: own.map_or(self.fallback, |(own, _)| Mac(own.mac.0)),
+            address,
+            dns: v6(&subnet.dns),
+            search: Vec::new(),
+            preferred_seconds: subnet.lease_seconds,
+            valid_seconds: subnet.lease_seconds,
+            options: Vec::new(),
+        })
+    }
+
+    /// The first subnet of some kind that one of the port's addresses is in.
+    fn subnet_of(
+        &self,
+        port: &ServedPort,
+        is: impl Fn(&Subnet) -> bool,
+    ) -> Option<(&Subnet, IpAddr)> {
+        let subnets = self.subnets.iter().filter(|subnet| is(subnet));
+        let mut found = subnets.filter_map(|subnet| {
+            let mut addresses = port.addresses.iter().copied();
+            Some((subnet, addresses.find(|own| subnet.cidr.contains(own))?))
+        });
+        found.next()
+    }
+
+    /// What each gateway says of itself.
+    fn links(&self) -> Vec<Link> {
+        let gateways = self.gateways.iter();
+        gateways.filter_map(|own| self.link(own)).collect()
+    }
+
+    fn link(&self, own: &RouterInterface) -> Option<Link> {
+        let near = |subnet: &&Subnet| {
+            let mut addresses = own.addresses.iter();
+            addresses.any(|address| subnet.cidr.contains(&address.addr()))
+        };
+        let subnets: Vec<&Subnet> = self
+            .subnets
+            .iter()
+            .filter(|subnet| subnet.ipv6_mode != Ipv6Mode::None)
+            .filter(near)
+            .collect();
+        let advertised = subnets.iter().filter_map(|subnet| {
+            let IpNet::V6(prefix) = subnet.cidr else {
+                return None;
+            };
+            Some(router_advertisement::Subnet {
+                prefix,
+                mode: match subnet.ipv6_mode {
+                    Ipv6Mode::Slaac => AddressMode::Slaac,
+                    Ipv6Mode::Dhcpv6Stateless => AddressMode::DhcpStateless,
+                    Ipv6Mode::Dhcpv6Stateful => AddressMode::DhcpStateful,
+                    Ipv6Mode::None => AddressMode::None,
+                },
+                valid_seconds: subnet.lease_seconds,
+                preferred_seconds: subnet.lease_seconds,
+            })
+        });
+        let advertised: Vec<_> = advertised.collect();
+        // RFC 8106 tells of name servers where nothing else would.
+        let slaac = subnets
+            .iter()
+            .filter(|subnet| subnet.ipv6_mode == Ipv6Mode::Slaac);
+        (!advertised.is_empty()).then(|| Link {
+            mac: Mac(own.mac.0),
+            mtu: self.mtu,
+            is_default_router: true,
+            subnets: advertised,
+            routes: Vec::new(),
+            dns: slaac.flat_map(|subnet| v6(&subnet.dns)).collect(),
+            search: Vec::new(),
+        })
+    }
+}
+
+fn v6(addresses: &[IpAddr]) -> Vec<Ipv6Addr> {
+    let v6 = addresses.iter().filter_map(|address| match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(*address),
+    });
+    v6.collect()
+}
+
+fn source_of(frame: &[u8]) -> Option<Mac> {
+    Some(Mac(*frame.get(6..)?.first_chunk()?))
+}
+
+impl Served {
+    /// The ports that come and go with a transaction.
+    pub(super) fn change_ports(&mut self, changes: Changes<'_>) {
+        let key = |port: &ApiPort| {
+            let local = matches!(port.location, Location::Local(_));
+            let network = network_index(port.network).filter(|_| local)?;
+            Some(FdbKey::new(network, Mac(port.mac.0)))
+        };
+        for key in changes.ports().filter_map(|change| key(change.old?)) {
+            self.ports.remove(&key);
+        }
+        for port in changes.ports().filter_map(|change| change.new) {
+            let Some(key) = key(port) else { continue };
+            let served = ServedPort {
+                id: port.id.clone(),
+                addresses: port.addresses.iter().collect(),
+                hostname: port.hostname().map(Into::into),
+                options: port.dhcp_options().cloned(),
+            };
+            self.ports.insert(key, served);
+        }
+    }
+
+    /// What the stations of a network are told; `now` is in seconds.
+    pub(super) fn change_network(
+        &mut self,
+        after: View<'_>,
+        handle: Handle<ApiNetwork>,
+        fallback: Mac,
+        now: u32,
+    ) {
+        let Some(index) = network_index(handle) else {
+            return;
+        };
+        let Some(network) = after
+            .get(handle)
+            .filter(|network| !network.subnets.is_empty())
+        else {
+            self.networks.remove(&index);
+            return;
+        };
+        let here = after
+            .gateways_in(handle)
+            .filter(|(_, router, _)| router.is_here());
+        let served = ServedNetwork {
+            mtu: after.network_mtu(network),
+            subnets: network.subnets.clone(),
+            gateways: here.map(|(_, _, own)| own.clone()).collect(),
+            // Whoever had been told otherwise hears the news at once.
+            schedule: Schedule::new(now),
+            fallback,
+        };
+        self.due = now;
+        self.networks.insert(index, served);
+    }
+
+    /// The answer to a question, if there is one.
+    pub(super) fn answer(&self, asked: &Asked) -> Option<Delivery> {
+        let frame = match self.reply(asked) {
+            Ok(frame) => frame?,
+            Err(ignored) => {
+                tracing::debug!(service = ?asked.service, %ignored, "no answer");
+                return None;
+            }
+        };
+        Some(Delivery {
+            network: asked.network,
+            to: Recipients::One(asked.ingress),
+            frame: LargeFrame::try_from(frame.as_slice()).ok()?,
+        })
+    }
+
+    fn reply(&self, asked: &Asked) -> Result<Option<Vec<u8>>, Ignored> {
+        let network = self
+            .networks
+            .get(&asked.network)
+            .ok_or(Ignored::NothingToTell)?;
+        let mac = source_of(&asked.frame).ok_or(Ignored::Unexpected)?;
+        if asked.service == Service::RouterSolicitation {
+            let mut ignored = Ignored::NothingToTell;
+            for link in network.links() {
+                match link.answer(&asked.frame) {
+                    Ok(frame) => return Ok(Some(frame)),
+                    Err(why) => ignored = why,
+                }
+            }
+            return Err(ignored);
+        }
+        let key = FdbKey::new(asked.network, mac);
+        let port = self.ports.get(&key).ok_or(Ignored::OtherClient)?;
+        let outcome = match asked.service {
+            Service::Dhcp4 => {
+                let lease = network.lease4(mac, port).ok_or(Ignored::NothingToTell)?;
+                dhcp4::serve(&asked.frame, &lease)?
+            }
+            Service::Dhcp6 | Service::RouterSolicitation => {
+                let lease = network.lease6(mac, port).ok_or(Ignored::NothingToTell)?;
+                dhcp6::serve(&asked.frame, &lease)?
+            }
+        };
+        report(port, &outcome);
+        Ok(outcome.reply)
+    }
+
+    /// The router advertisements that are due in the second `now`.
+    pub(super) fn advertisements(&mut self, now: u32) -> Vec<Delivery> {
+        if now < self.due {
+            return Vec::new();
+        }
+        self.due = now + 1;
+        let mut due = Vec::new();
+        for (index, network) in &mut self.networks {
+            let random = self.random.hash_one((now, index.get())) as u32;
+            if !network.schedule.is_due(now, random) {
+                continue;
+            }
+            for frame in network.links().iter().filter_map(Link::advertisement) {
+                if let Ok(frame) = LargeFrame::try_from(frame.as_slice()) {
+                    due.push(Delivery {
+                        network: *index,
+                        to: Recipients::Here,
+                        frame,
+                    });
+                }
+            }
+        }
+        due
+    }
+}
+
+fn report(port: &ServedPort, outcome: &Outcome) {
+    match outcome.kind {
+        Kind::Declined(address) => {
+            tracing::warn!(port = %port.id, %address, "the station says that somebody else uses its address");
+        }
+        kind => tracing::debug!(port = %port.id, kind = kind.name(), "told"),
+    }
+}
+
+impl Control {
+    /// What is told where no gateway is on a subnet comes from this host.
+    pub(super) fn service_mac(&self) -> Mac {
+        let own = self.tables.staged().host_macs.own;
+        own.unwrap_or(Mac([0x02, 0, 0, 0, 0, 0x01]))
+    }
+
+    /// Answers what workers have passed on.
+    pub(super) fn answer_stations(&mut self) {
+        let workers = std::sync::Arc::clone(&self.workers);
+        for worker in workers.iter() {
+            for _ in 0..worker.channel.asked.capacity() {
+                let Some(asked) = worker.channel.asked.pop() else {
+                    break;
+                };
+                let answer = self.served.answer(&asked);
+                self.deliver(answer);
+            }
+        }
+    }
+}
