@@ -39,7 +39,8 @@ vtepd_fill h1 <<END
   "hosts": { "k1": { "vtep": "192.0.2.21" } },
   "networks": { "red": $(red true) },
   "ports": {
-    "p1": { "network": "red", "mac": "02:00:00:00:00:01", "addresses": ["10.0.0.1", "fd00::1"], "interface": "vm1" },
+    "p1": { "network": "red", "mac": "02:00:00:00:00:01", "addresses": ["10.0.0.1", "fd00::1"], "interface": "vm1",
+            "anti_spoofing": false },
     "p2": { "network": "red", "mac": "$VM2_MAC", "addresses": ["10.0.0.2", "fd00::2"], "host": "k1" }
   }
 }
