@@ -51,9 +51,9 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
         let kind = resolution::kind(&frame, packet.data());
         if kind != Kind::Other
-            && let Err(reason) = self.hear(&frame, packet, kind)
+            && let Some(verdict) = self.hear(&frame, packet, kind)
         {
-            return reason.into();
+            return verdict;
         }
         if frame.to_group {
             return self.decide_group(frame, packet, kind);
@@ -108,22 +108,27 @@ impl<'a, O: Observer> Decide<'a, O> {
         learn(self, frame, packet, source)
     }
 
-    /// What ARP and ND say besides what they ask.
+    /// What ARP and ND say besides what they ask; and, of a gateway, both: nobody else
+    /// speaks for it, and who asks for it is answered here or not at all, whomever he asks.
     #[cold]
-    fn hear<P: Packet>(&mut self, frame: &Frame, packet: &P, kind: Kind) -> Result<(), DropReason> {
+    fn hear<P: Packet>(&mut self, frame: &Frame, packet: &mut P, kind: Kind) -> Option<Verdict> {
         if !self.state.allow(frame, Class::Resolution) {
-            return Err(DropReason::ArpNdLimit);
+            return Some(DropReason::ArpNdLimit.into());
         }
-        let routed = self
-            .network(frame)
-            .is_some_and(|network| !network.gateways().is_empty());
-        if routed
-            && let Some(claim) = resolution::claim(self.tables, frame, packet, kind, self.state.now)
-        {
+        if self.network(frame)?.gateways().is_empty() {
+            return None;
+        }
+        let named = resolution::named(packet.data(), kind);
+        let is_gateways = |address| resolution::is_gateways(self.tables, frame, address);
+        if named.speaks_for.into_iter().flatten().any(is_gateways) {
+            return Some(DropReason::SpoofedArpNd.into());
+        }
+        if let Some(claim) = resolution::claim(self.tables, frame, packet, kind, self.state.now) {
             self.note(Decision::Claim(claim.address, claim.neighbour));
             self.state.tell(claim.into_event(frame.network));
         }
-        Ok(())
+        named.asks_for.filter(|address| is_gateways(*address))?;
+        resolution::answer(self, frame, packet, kind)
     }
 
     #[inline]

@@ -60,6 +60,48 @@ fn nd_type(data: &[u8]) -> Option<u8> {
     (header.next_header == PROTOCOL_ICMPV6).then_some(*rest.first()?)
 }
 
+/// The addresses in a frame of address resolution, believed or not.
+#[derive(Default)]
+pub(crate) struct Named {
+    /// Those that the sender says are his.
+    pub speaks_for: [Option<IpAddr>; 2],
+    /// The one that he asks for.
+    pub asks_for: Option<IpAddr>,
+}
+
+/// What a frame names.
+pub(crate) fn named(data: &[u8], kind: Kind) -> Named {
+    let l3 = data.get(ethernet::Header::LEN..).unwrap_or_default();
+    let named = match kind {
+        Kind::Arp => arp::Packet::ref_from_prefix(l3).ok().map(|(arp, _)| Named {
+            speaks_for: [Some(IpAddr::V4(arp.sender_addr())), None],
+            asks_for: arp.is_request().then(|| IpAddr::V4(arp.target_addr())),
+        }),
+        Kind::Nd(kind) => ipv6::Header::ref_from_prefix(l3).ok().map(|(ip, rest)| {
+            // Solicitation and advertisement have their target at the same place.
+            let target = nd::Solicitation::ref_from_prefix(rest);
+            let target = target.ok();
+            let target = target.map(|(message, _)| IpAddr::V6(message.target_addr()));
+            let of = |wanted| target.filter(|_| kind == wanted);
+            Named {
+                speaks_for: [
+                    Some(IpAddr::V6(ip.source_addr())),
+                    of(icmpv6::NEIGHBOUR_ADVERTISEMENT),
+                ],
+                asks_for: of(icmpv6::NEIGHBOUR_SOLICITATION),
+            }
+        }),
+        Kind::Other => None,
+    };
+    named.unwrap_or_default()
+}
+
+/// Whether an address is that of a router in the frame's network.
+pub(crate) fn is_gateways(tables: &View<'_>, frame: &Frame, address: IpAddr) -> bool {
+    let neighbour = tables.neighbours.find(frame.network, address);
+    neighbour.is_some_and(|found| tables.snapshot.gateway(found.adjacency).is_some())
+}
+
 /// Who says that an address is his.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim {

@@ -20,7 +20,12 @@ pub(crate) fn learn<P: Packet, O: Observer>(
     known: Option<&FdbHit<'_>>,
 ) -> Result<(), DropReason> {
     let Some(source) = frame.source else {
-        return Ok(());
+        // Other hosts believe a frame with such a source, so that it is looked at always.
+        return if is_host_mac(stage.tables, packet) {
+            Err(DropReason::RouterMacSource)
+        } else {
+            Ok(())
+        };
     };
     match known {
         Some(hit) if hit.entry.adjacency == frame.ingress => {
