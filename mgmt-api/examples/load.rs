@@ -1,6 +1,8 @@
 //! Loads a million ports by REST into a server of its own and prints time, CPU and memory, then restarts it.
 //!
-//! `cargo run --release --example load -- [PORTS] [transactions|state|singles]`
+//! `cargo run --release --example load -- [PORTS] [transactions|state|singles|routes|routers]`
+//!
+//! With `routes` they are routes of one router, with `routers` routes in the own lists of routers, a hundred in each.
 //!
 //! The control plane is the tests' fake without its mirror: what is measured is the management plane alone.
 
@@ -16,6 +18,7 @@ const NETWORKS: u32 = 1000;
 const HOSTS: u32 = 1000;
 const PER_TRANSACTION: u32 = 10_000;
 const CLIENTS: u32 = 64;
+const PER_ROUTER: usize = 100;
 
 fn main() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
@@ -36,6 +39,33 @@ fn main() -> Result<(), Error> {
             println!("answered in {:?}", started.elapsed());
         }
         "singles" => singles(&server, ports)?,
+        "routes" => {
+            server.put("routers/r1", &router_json(1, &[]))?;
+            for first in (0..ports).step_by(PER_TRANSACTION as usize) {
+                let routes = (first..(first + PER_TRANSACTION).min(ports))
+                    .map(|n| format!("\"r1/{}\":{{\"via\":[\"10.0.0.2\"]}}", prefix(n)));
+                let routes = routes.collect::<Vec<_>>().join(",");
+                server.post(
+                    "transaction",
+                    &format!("{{\"put\":{{\"routes\":{{{routes}}}}}}}"),
+                )?;
+            }
+        }
+        "routers" => {
+            for first in (0..ports).step_by(PER_TRANSACTION as usize) {
+                let routers = (first..first + PER_TRANSACTION)
+                    .step_by(PER_ROUTER)
+                    .map(|n| {
+                        let routes: Vec<_> = (n..n + PER_ROUTER as u32).map(prefix).collect();
+                        format!("\"{}\":{}", uuid(n), router_json(n, &routes))
+                    });
+                let routers = routers.collect::<Vec<_>>().join(",");
+                server.post(
+                    "transaction",
+                    &format!("{{\"put\":{{\"routers\":{{{routers}}}}}}}"),
+                )?;
+            }
+        }
         _ => {
             for first in (0..ports).step_by(PER_TRANSACTION as usize) {
                 let last = (first + PER_TRANSACTION).min(ports);
@@ -126,6 +156,32 @@ fn port_json(n: u32) -> String {
         address >> 8,
         address & 255,
         uuid(host | 1 << 30)
+    )
+}
+
+/// The `n`th of prefixes that do not overlap: 2²⁰ of length 24 and more beyond them.
+fn prefix(n: u32) -> String {
+    let [_, a, b, c] = n.to_be_bytes();
+    format!("{}.{b}.{c}.0/24", 11 + a)
+}
+
+/// A router in one of the networks, with a gateway of its own there.
+fn router_json(n: u32, routes: &[String]) -> String {
+    let network = uuid(n / PER_ROUTER as u32 % NETWORKS | 1 << 31);
+    let host = n / PER_ROUTER as u32 / NETWORKS * 4 + 1;
+    let routes = routes.iter().map(|prefix| {
+        format!(
+            "{{\"destination\":\"{prefix}\",\"via\":\"10.0.0.{}\"}}",
+            host + 1
+        )
+    });
+    format!(
+        "{{\"interfaces\":[{{\"network\":\"{network}\",\"mac\":\"fa:16:3d:{:02x}:{:02x}:{:02x}\",\"addresses\":[\"10.0.0.{host}/24\"]}}],\
+         \"routes\":[{}]}}",
+        n >> 16 & 255,
+        n >> 8 & 255,
+        n & 255,
+        routes.collect::<Vec<_>>().join(",")
     )
 }
 

@@ -39,7 +39,16 @@ fn interface() -> impl Strategy<Value = Operation> {
 fn host() -> impl Strategy<Value = Operation> {
     let id = prop_oneof![6 => "h[1-3]", 1 => Just("this-host".to_owned())];
     let vtep = prop_oneof!["192\\.0\\.2\\.1[1-3]", Just("2001:db8::12".to_owned())];
-    (id, vtep).prop_map(|(id, vtep)| Operation::Put("hosts", id, json!({"vtep": vtep})))
+    // Now and then one that a gateway may have.
+    let dvr_mac = prop_oneof![
+        2 => Just(Value::Null),
+        4 => (1..4_u8).prop_map(|n| json!(format!("fa:16:3f:00:00:{n:02x}"))),
+        1 => Just(json!("52:54:00:00:00:01")),
+    ];
+    (id, vtep, dvr_mac).prop_map(|(id, vtep, dvr_mac)| {
+        let document = json!({"vtep": vtep, "dvr_mac": dvr_mac});
+        Operation::Put("hosts", id, without_nulls(document))
+    })
 }
 
 /// A VLAN of an interface, now and then with the other tag type.
@@ -62,10 +71,20 @@ fn network() -> impl Strategy<Value = Operation> {
         1 => "eth[01]".prop_map(|own| json!([{"interface": own}])),
     ];
     let mtu = prop_oneof![3 => Just(Value::Null), 1 => Just(json!(1450)), 1 => Just(json!(1430)), 1 => Just(json!(1500))];
-    ("n[1-3]", segment, bindings, mtu).prop_map(|(id, segment, bindings, mtu)| {
-        let document = json!({"segment": segment, "bindings": bindings, "mtu": mtu});
+    let subnets = prop_oneof![
+        3 => Just(json!([])),
+        2 => Just(json!([subnet("10.0.0.0/24")])),
+        1 => Just(json!([subnet("10.0.0.0/30"), subnet("10.0.0.4/30")])),
+    ];
+    ("n[1-3]", segment, bindings, mtu, subnets).prop_map(|(id, segment, bindings, mtu, subnets)| {
+        let document =
+            json!({"segment": segment, "bindings": bindings, "mtu": mtu, "subnets": subnets});
         Operation::Put("networks", id, without_nulls(document))
     })
+}
+
+fn subnet(cidr: &str) -> Value {
+    json!({"cidr": cidr, "dhcp": true, "lease_seconds": 86400})
 }
 
 fn place() -> impl Strategy<Value = Value> {
@@ -97,10 +116,68 @@ fn static_entry() -> impl Strategy<Value = Operation> {
     })
 }
 
+fn router() -> impl Strategy<Value = Operation> {
+    let address = prop_oneof![
+        3 => Just("10.0.0.1/24"),
+        2 => Just("10.0.0.2/30"),
+        2 => Just("10.0.1.1/24"),
+        1 => Just("10.0.0.5/30"),
+        1 => Just("10.0.0.0/24"),
+    ];
+    // Mostly one that no port has.
+    let mac = prop_oneof![6 => 6..9_u8, 1 => 1..6_u8];
+    let interface = ("n[1-3]", mac, address).prop_map(|(network, mac, address)| {
+        json!({"network": network, "mac": format!("52:54:00:00:00:{mac:02x}"), "addresses": [address]})
+    });
+    let route = (destination(), hop())
+        .prop_map(|(destination, via)| json!({"destination": destination, "via": via}));
+    let place = prop_oneof![
+        4 => Just(json!({"distributed": true})),
+        1 => Just(json!({"distributed": false})),
+        1 => "h[1-3]".prop_map(|host| json!({"distributed": false, "host": host})),
+        1 => Just(json!({"distributed": false, "host": "this-host"})),
+        1 => Just(json!({"distributed": true, "host": "h1"})),
+    ];
+    let interfaces = prop::collection::vec(interface, 0..3);
+    let routes = prop::collection::vec(route, 0..3);
+    ("r[1-2]", interfaces, routes, place).prop_map(|(id, interfaces, routes, place)| {
+        let mut document = json!({"interfaces": interfaces, "routes": routes});
+        merge(&mut document, place);
+        Operation::Put("routers", id, document)
+    })
+}
+
+fn destination() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "172\\.1[67]\\.0\\.0/16",
+        1 => Just("0.0.0.0/0".to_owned()),
+        1 => Just("10.0.0.0/24".to_owned()),
+        1 => Just("127.0.0.0/8".to_owned()),
+    ]
+}
+
+fn hop() -> impl Strategy<Value = String> {
+    prop_oneof![3 => "10\\.0\\.0\\.[1-5]", 2 => Just("10.0.1.9".to_owned()), 1 => Just("10.0.0.255".to_owned())]
+}
+
+fn route() -> impl Strategy<Value = Operation> {
+    let via = prop::collection::vec(hop(), 1..3);
+    ("r[1-2]", destination(), via).prop_map(|(router, destination, via)| {
+        Operation::Put(
+            "routes",
+            format!("{router}/{destination}"),
+            json!({"via": via}),
+        )
+    })
+}
+
 fn deletion() -> impl Strategy<Value = Operation> {
     prop_oneof![
         1 => "eth[01]".prop_map(|id| Operation::Delete("interfaces", id)),
         1 => "h[1-3]".prop_map(|id| Operation::Delete("hosts", id)),
+        1 => Just(Operation::Delete("hosts", "this-host".to_owned())),
+        2 => "r[1-2]".prop_map(|id| Operation::Delete("routers", id)),
+        2 => ("r[1-2]", destination()).prop_map(|(id, to)| Operation::Delete("routes", format!("{id}/{to}"))),
         1 => "n[1-3]".prop_map(|id| Operation::Delete("networks", id)),
         4 => "p[1-6]".prop_map(|id| Operation::Delete("ports", id)),
         1 => "n[1-3]/52:54:00:00:00:0[1-5]".prop_map(|id| Operation::Delete("fdb", id)),
@@ -108,7 +185,18 @@ fn deletion() -> impl Strategy<Value = Operation> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![2 => interface(), 3 => host(), 4 => network(), 8 => port(), 2 => static_entry(), 5 => deletion()]
+    prop_oneof![
+        2 => interface(), 3 => host(), 4 => network(), 8 => port(), 2 => static_entry(), 6 => router(), 4 => route(),
+        6 => deletion(),
+    ]
+}
+
+/// Mostly one at a time: of several, one is likely to be refused, and all with it.
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    prop_oneof![
+        3 => prop::collection::vec(operation(), 1),
+        1 => prop::collection::vec(operation(), 2..4),
+    ]
 }
 
 fn without_nulls(mut document: Value) -> Value {
@@ -177,6 +265,162 @@ fn is_sound(documents: &Documents) -> bool {
         && addresses_are_unique(documents)
         && places_are_unique(documents)
         && mtus_fit(documents)
+        && stations_fit_subnets(documents)
+        && routers_make_sense(documents)
+        && routes_make_sense(documents)
+        && dvr_macs_are_there(documents)
+}
+
+fn list<'a>(document: &'a Value, field: &str) -> &'a [Value] {
+    document[field]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+fn net(text: &Value) -> IpNet {
+    text.as_str().unwrap().parse().unwrap()
+}
+
+fn address(text: &Value) -> IpAddr {
+    text.as_str().unwrap().parse().unwrap()
+}
+
+/// Every interface of every router.
+fn gateways(documents: &Documents) -> Vec<&Value> {
+    let routers = of(documents, "routers").into_iter();
+    routers
+        .flat_map(|(_, router)| list(router, "interfaces"))
+        .collect()
+}
+
+/// A network's own address and its broadcast address are no station's.
+fn is_station(address: IpAddr, subnet: IpNet) -> bool {
+    subnet.contains(&address) && address != subnet.network() && address != subnet.broadcast()
+}
+
+fn stations_fit_subnets(documents: &Documents) -> bool {
+    let subnets = |network: &Value| -> Vec<IpNet> {
+        let network = &documents[&("networks", network.as_str().unwrap().to_owned())];
+        let subnets = list(network, "subnets").iter();
+        subnets.map(|subnet| net(&subnet["cidr"])).collect()
+    };
+    let ports = of(documents, "ports");
+    let ports = ports.iter().all(|(_, port)| {
+        let subnets = subnets(&port["network"]);
+        let fits = |own: &Value| {
+            subnets
+                .iter()
+                .any(|subnet| is_station(address(own), *subnet))
+        };
+        subnets.is_empty() || list(port, "addresses").iter().all(fits)
+    });
+    ports
+        && gateways(documents).iter().all(|own| {
+            let subnets = subnets(&own["network"]);
+            let fits = |own: &Value| subnets.contains(&net(own).trunc());
+            subnets.is_empty() || list(own, "addresses").iter().all(fits)
+        })
+}
+
+/// The subnets of a router with its own address in each.
+fn connected(router: &Value) -> Vec<IpNet> {
+    let interfaces = list(router, "interfaces").iter();
+    interfaces
+        .flat_map(|own| list(own, "addresses"))
+        .map(net)
+        .collect()
+}
+
+fn is_next_hop(via: &Value, router: &Value) -> bool {
+    let via = address(via);
+    connected(router)
+        .iter()
+        .any(|own| is_station(via, *own) && own.addr() != via)
+}
+
+fn is_destination(destination: &Value, router: &Value) -> bool {
+    let destination = net(destination);
+    let mut connected = connected(router).into_iter();
+    destination != net(&json!("127.0.0.0/8")) && connected.all(|own| own.trunc() != destination)
+}
+
+fn routers_make_sense(documents: &Documents) -> bool {
+    of(documents, "routers").iter().all(|(_, router)| {
+        let connected = connected(router);
+        let networks = list(router, "interfaces").iter();
+        let networks = networks.map(|own| own["network"].as_str().unwrap());
+        let disjoint = connected.iter().enumerate().all(|(index, a)| {
+            connected[..index]
+                .iter()
+                .all(|b| !a.contains(&b.addr()) && !b.contains(&a.addr()))
+        });
+        let routes = list(router, "routes");
+        let is_good = |route: &Value| {
+            is_next_hop(&route["via"], router) && is_destination(&route["destination"], router)
+        };
+        all_different(networks)
+            && disjoint
+            && connected.iter().all(|own| is_station(own.addr(), *own))
+            && all_different(routes.iter().map(Value::to_string))
+            && routes.iter().all(is_good)
+            && !(router["distributed"] == true && router["host"].is_string())
+    })
+}
+
+fn routes_make_sense(documents: &Documents) -> bool {
+    of(documents, "routes").iter().all(|(id, route)| {
+        let (router, destination) = id.split_once('/').unwrap();
+        let Some(router) = documents.get(&("routers", router.to_owned())) else {
+            return false;
+        };
+        let mut own = list(router, "routes").iter();
+        let via = list(route, "via");
+        is_destination(&json!(destination), router)
+            && own.all(|own| own["destination"] != destination)
+            && all_different(via.iter().map(Value::to_string))
+            && via.iter().all(|via| is_next_hop(via, router))
+    })
+}
+
+fn dvr_macs_are_there(documents: &Documents) -> bool {
+    let hosts = of(documents, "hosts");
+    let macs: Vec<_> = hosts
+        .iter()
+        .filter_map(|(_, host)| host["dvr_mac"].as_str())
+        .collect();
+    let gateways = gateways(documents);
+    let mut gateway_macs = gateways.iter().map(|own| own["mac"].as_str().unwrap());
+    let has_own = hosts
+        .iter()
+        .any(|(id, host)| *id == "this-host" && host["dvr_mac"].is_string());
+    // Networks with a station on another host.
+    let mut spread = Vec::new();
+    for (id, station) in of(documents, "ports")
+        .into_iter()
+        .chain(of(documents, "fdb"))
+    {
+        if station["host"].is_string() {
+            let network = station["network"].as_str();
+            spread.push(network.or(id.split('/').next()).unwrap());
+        }
+    }
+    let routers = of(documents, "routers");
+    for (_, router) in &routers {
+        if router["host"]
+            .as_str()
+            .is_some_and(|host| host != "this-host")
+        {
+            let own = list(router, "interfaces").iter();
+            spread.extend(own.map(|own| own["network"].as_str().unwrap()));
+        }
+    }
+    let mut distributed = routers
+        .iter()
+        .filter(|(_, router)| router["distributed"] == true)
+        .flat_map(|(_, router)| list(router, "interfaces"));
+    let needs_own = distributed.any(|own| spread.contains(&own["network"].as_str().unwrap()));
+    gateway_macs.all(|mac| !macs.contains(&mac)) && all_different(macs) && (has_own || !needs_own)
 }
 
 fn references_hold(documents: &Documents) -> bool {
@@ -193,8 +437,14 @@ fn references_hold(documents: &Documents) -> bool {
             field("interface"),
             document["segment"]["interface"].as_str(),
         ];
-        network.is_none_or(|network| exists("networks", network))
-            && field("host").is_none_or(|host| exists("hosts", host))
+        let gateways = list(document, "interfaces").iter();
+        let routed = gateways.map(|own| own["network"].as_str());
+        let is_here = *kind == "routers" && document["host"] == "this-host";
+        network
+            .into_iter()
+            .chain(routed.flatten())
+            .all(|network| exists("networks", network))
+            && field("host").is_none_or(|host| is_here || exists("hosts", host))
             && interfaces
                 .into_iter()
                 .chain(bound)
@@ -213,13 +463,25 @@ fn addresses_are_unique(documents: &Documents) -> bool {
     });
     let entries = of(documents, "fdb");
     let entries = entries.iter().map(|(id, _)| id.split_once('/').unwrap());
+    let routed = gateways(documents);
+    let gateway_macs = routed.iter().map(|own| {
+        (
+            own["network"].as_str().unwrap(),
+            own["mac"].as_str().unwrap(),
+        )
+    });
+    let gateway_addresses = routed.iter().flat_map(|own| {
+        let network = own["network"].as_str().unwrap();
+        let addresses = list(own, "addresses").iter();
+        addresses.map(move |own| (network, net(own).addr().to_string()))
+    });
     let addresses = ports.iter().flat_map(|(_, port)| {
         let network = port["network"].as_str().unwrap();
         port["addresses"]
             .as_array()
             .unwrap()
             .iter()
-            .map(move |own| (network, own.as_str().unwrap()))
+            .map(move |own| (network, own.as_str().unwrap().to_owned()))
     });
     let own: Vec<IpNet> = of(documents, "interfaces")
         .iter()
@@ -239,8 +501,8 @@ fn addresses_are_unique(documents: &Documents) -> bool {
     });
     let vteps: Vec<_> = vteps.collect();
     let is_own = |vtep: &IpAddr| own.iter().any(|net| net.addr() == *vtep);
-    all_different(macs.chain(entries))
-        && all_different(addresses)
+    all_different(macs.chain(entries).chain(gateway_macs))
+        && all_different(addresses.chain(gateway_addresses))
         && disjoint
         && all_different(vteps.iter().map(|(_, vtep)| vtep))
         && vteps
@@ -457,6 +719,23 @@ fn check_mirror(api: &Api) {
                 }
             }
         }
+        for (_, router) in view.iter::<mgmt_api::resources::Router>() {
+            for own in &router.interfaces {
+                assert!(
+                    view.gateways_in(own.network)
+                        .any(|(_, _, other)| other == own)
+                );
+                if let Some(host) = router.host {
+                    assert!(mirror.members.contains_key(&(own.network, host)));
+                }
+            }
+        }
+        for (router, _) in view.iter::<mgmt_api::resources::Router>() {
+            for (handle, route) in view.routes_of(router) {
+                assert_eq!(route.router, router);
+                assert_eq!(view.get(handle), Some(route));
+            }
+        }
         for (network, host) in mirror.members.keys() {
             assert!(view.member_count(*network, *host) > 0);
         }
@@ -464,11 +743,11 @@ fn check_mirror(api: &Api) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn transactions_do_what_the_model_does(
-        transactions in prop::collection::vec(prop::collection::vec(operation(), 1..4), 1..40)
+        transactions in prop::collection::vec(operations(), 1..60)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -478,10 +757,17 @@ proptest! {
                 Operation::Put("interfaces", "eth0".to_owned(), json!({"addresses": ["192.0.2.11/24"]})),
                 Operation::Put("interfaces", "eth1".to_owned(), json!({"addresses": []})),
                 Operation::Put("hosts", "h1".to_owned(), json!({"vtep": "192.0.2.12"})),
+                Operation::Put("hosts", "this-host".to_owned(), json!({"vtep": "192.0.2.11", "dvr_mac": "fa:16:3f:00:00:01"})),
                 Operation::Put("networks", "n1".to_owned(), json!({"segment": {"type": "vxlan", "vni": 1}, "bindings": []})),
+                Operation::Put("networks", "n2".to_owned(), json!({"segment": {"type": "vxlan", "vni": 2}, "bindings": []})),
+                Operation::Put("routers", "r1".to_owned(), json!({"distributed": true, "interfaces": [
+                    {"network": "n1", "mac": "52:54:00:00:00:07", "addresses": ["10.0.0.1/24"]},
+                    {"network": "n2", "mac": "52:54:00:00:00:08", "addresses": ["10.0.1.1/24"]},
+                ], "routes": [{"destination": "172.17.0.0/16", "via": "10.0.1.9"}]})),
+                Operation::Put("routes", "r1/172.16.0.0/16".to_owned(), json!({"via": ["10.0.0.5"]})),
             ];
             check_transaction(&api, &mut model, &start).await;
-            assert_eq!(model.len(), 4);
+            assert_eq!(model.len(), start.len());
             for operations in transactions {
                 check_transaction(&api, &mut model, &operations).await;
             }

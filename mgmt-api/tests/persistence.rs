@@ -21,6 +21,34 @@ fn port(n: u32) -> Value {
     json!({"network": "blue", "mac": mac, "addresses": [format!("10.{a}.{b}.{c}")], "host": "h1"})
 }
 
+fn dvr_host() -> Value {
+    json!({"vtep": "192.0.2.11", "dvr_mac": "fa:16:3f:00:00:01"})
+}
+
+fn routed_network() -> Value {
+    json!({
+        "segment": {"type": "vxlan", "vni": 11}, "gateway_from_underlay": true,
+        "subnets": [
+            {"cidr": "192.168.1.0/24", "gateway": "192.168.1.1", "dhcp_options": {"15": "example.org", "224": "0x00"}},
+            {"cidr": "2001:db8:1::/64", "ipv6_mode": "dhcpv6-stateful"},
+        ],
+    })
+}
+
+fn guarded_port() -> Value {
+    json!({
+        "network": "red", "mac": "52:54:00:ff:00:09", "addresses": ["192.168.1.9"], "host": "h1", "hostname": "vm9",
+        "allowed_address_pairs": [{"address": "192.168.1.50"}], "dhcp_options": {"bootfile-name": "pxelinux.0"},
+    })
+}
+
+fn router() -> Value {
+    json!({
+        "interfaces": [{"network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["192.168.1.1/24", "2001:db8:1::1/64"]}],
+        "routes": [{"destination": "0.0.0.0/0", "via": "192.168.1.254"}],
+    })
+}
+
 fn open(store: &Path) -> Api {
     Api::over(
         FakeControl::default(),
@@ -49,6 +77,23 @@ async fn the_state_is_there_again_and_the_control_plane_has_it() {
         )
         .await
         .expect(201);
+        api.put("/v1/hosts/this-host", dvr_host()).await.expect(200);
+        api.put("/v1/networks/red", routed_network())
+            .await
+            .expect(201);
+        api.put("/v1/ports/guarded", guarded_port())
+            .await
+            .expect(201);
+        api.put("/v1/routers/r1", router()).await.expect(201);
+        for (prefix, via) in [
+            ("10.0.0.0/8", "192.168.1.254"),
+            ("2001:db8:ff::/48", "2001:db8:1::fe"),
+        ] {
+            let via = json!({"via": [via]});
+            api.put(&format!("/v1/routes/r1/{prefix}"), via)
+                .await
+                .expect(201);
+        }
         api.delete("/v1/ports/p7").await.expect(204);
         api.put("/v1/ports/p8", port(8000)).await.expect(200);
         let state = api.state().await;
@@ -58,8 +103,8 @@ async fn the_state_is_there_again_and_the_control_plane_has_it() {
     let api = open(directory.path());
     assert_eq!(api.state().await, state);
     let mirror = api.control.mirror.lock();
-    assert_eq!(mirror.fdb.len(), 21);
-    assert_eq!((mirror.bindings.len(), mirror.members.len()), (1, 1));
+    assert_eq!(mirror.fdb.len(), 22);
+    assert_eq!((mirror.bindings.len(), mirror.members.len()), (1, 2));
     assert_eq!(
         api.control
             .applied

@@ -135,6 +135,8 @@ impl Mirror {
         self.names::<Network>(changes);
         self.names::<mgmt_api::resources::Port>(changes);
         self.names::<mgmt_api::resources::StaticFdb>(changes);
+        self.names::<mgmt_api::resources::Router>(changes);
+        self.names::<mgmt_api::resources::RouterRoute>(changes);
         let ports = changes.ports().map(|change| {
             let of = |port: &mgmt_api::resources::Port| (port.network, port.mac, port.location);
             (change.old.map(of), change.new.map(of))
