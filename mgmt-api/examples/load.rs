@@ -167,7 +167,7 @@ fn prefix(n: u32) -> String {
 
 /// A router in one of the networks, with a gateway of its own there.
 fn router_json(n: u32, routes: &[String]) -> String {
-    let network = uuid(n / PER_ROUTER as u32 % NETWORKS | 1 << 31);
+    let network = uuid((n / PER_ROUTER as u32 % NETWORKS) | 1 << 31);
     let host = n / PER_ROUTER as u32 / NETWORKS * 4 + 1;
     let routes = routes.iter().map(|prefix| {
         format!(

@@ -52,7 +52,8 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Forgets learned addresses, and says how many.
     fn forget_learned(&self, which: Forget) -> u64;
 
-    /// What is known of who has which address in the network: of its ports and gateways, and what routing found out.
+    /// Who has which address in the network beside its ports and gateways, which the state knows: what was asked for, and
+    /// what ports announced.
     fn neighbours(&self, network: Handle<Network>) -> Vec<Neighbour>;
 
     /// Runs one packet through what the workers do, on tables as they are, without changing any or sending anything.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::routing;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::path::HttpMethod;
 
 use super::Api;
 use super::endpoint::{Endpoints, Operation, page_of, text};
-use super::paging::{Page, find};
+use super::paging::{Page, SCAN, find};
 use super::problem::Problem;
 use super::query::Params;
 use crate::control::{Neighbour, NeighbourLocation, NeighbourOrigin};
@@ -20,8 +21,8 @@ use crate::id::Id;
 use crate::mac::Mac;
 use crate::manager::Manager;
 use crate::refusal::{Code, Refusal};
-use crate::resources::{Network, Tpid, Vid};
-use crate::state::View;
+use crate::resources::{Location, Network, Port, Tpid, Vid};
+use crate::state::{Handle, View};
 
 pub(super) fn add_to(endpoints: &mut Endpoints) {
     let entry = endpoints.schema::<NeighbourEntry>();
@@ -107,6 +108,45 @@ impl NeighbourEntry {
     }
 }
 
+fn add_gateways(to: &mut Vec<Neighbour>, network: Handle<Network>, view: View<'_>) {
+    for (handle, router, gateway) in view.gateways_in(network) {
+        let addresses = gateway.addresses.iter().map(IpNet::addr);
+        to.extend(
+            addresses
+                .chain([gateway.link_local().into()])
+                .map(|address| Neighbour {
+                    address,
+                    mac: gateway.mac,
+                    location: match router.host {
+                        Some(host) => NeighbourLocation::Remote(host),
+                        None => NeighbourLocation::Router(handle),
+                    },
+                    origin: NeighbourOrigin::Gateway,
+                    age: None,
+                }),
+        );
+    }
+}
+
+/// Adds those of the ports from the `first` handle on, as many as are looked through at once.
+fn add_ports(to: &mut Vec<Neighbour>, network: Handle<Network>, first: usize, view: View<'_>) {
+    let handles = first..first + SCAN;
+    let handles = handles.filter_map(|handle| u32::try_from(handle).ok());
+    let ports = handles.filter_map(|handle| view.get::<Port>(Handle::new(handle)));
+    for port in ports.filter(|port| port.network == network) {
+        to.extend(port.addresses.iter().map(|address| Neighbour {
+            address,
+            mac: port.mac,
+            location: match port.location {
+                Location::Remote(host) => NeighbourLocation::Remote(host),
+                Location::Local(attachment) => NeighbourLocation::Local(attachment),
+            },
+            origin: NeighbourOrigin::Port,
+            age: None,
+        }));
+    }
+}
+
 async fn list_neighbours(
     State(api): State<Arc<Api>>,
     Params(params): Params<NeighbourParams>,
@@ -114,7 +154,13 @@ async fn list_neighbours(
     let list = move |manager: &Manager| {
         let network = manager.read(|state| find::<Network>(&params.network, state.view()))?;
         let mut neighbours = manager.control().neighbours(network);
-        neighbours.sort_unstable_by_key(|neighbour| neighbour.address);
+        manager.read(|state| add_gateways(&mut neighbours, network, state.view()));
+        let handles = manager.read(|state| state.table::<Port>().handles());
+        // Ports are not kept by network. Writers are let in between.
+        for first in (0..handles).step_by(SCAN) {
+            manager.read(|state| add_ports(&mut neighbours, network, first, state.view()));
+        }
+        neighbours.sort_by_key(|neighbour| neighbour.address);
         let items = manager.read(|state| {
             let entries = neighbours.iter();
             entries

@@ -16,7 +16,7 @@ pub(super) const DEFAULT_LIMIT: usize = 100;
 /// The most items of a page.
 pub(super) const MAX_LIMIT: usize = 10_000;
 /// Records looked at before the state is let go for a moment: some milliseconds.
-const SCAN: usize = 20_000;
+pub(super) const SCAN: usize = 20_000;
 
 /// The parameters of a list.
 #[derive(Debug, Clone, Default, Deserialize)]

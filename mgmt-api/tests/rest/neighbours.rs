@@ -1,69 +1,65 @@
 //! Who has which address in a network.
 
 use mgmt_api::control::{Neighbour, NeighbourLocation, NeighbourOrigin};
-use mgmt_api::resources::{Attachment, Host, Interface, Router};
+use mgmt_api::resources::{Attachment, Host};
 use mgmt_api::state::Handle;
 use serde_json::json;
 
 use crate::support::api::Api;
 
 #[tokio::test]
-async fn neighbours_are_shown_by_name_and_in_order() {
+async fn neighbours_are_the_configured_and_the_learned_in_order() {
     let api = Api::with_fabric().await;
-    let router = json!({"interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:01", "addresses": ["10.0.0.1/24"]}]});
-    api.put("/v1/routers/r1", router).await.expect(201);
-    let (host, interface, router) = api.manager.read(|state| {
-        let view = state.view();
-        let host: Handle<Host> = view.find(&"h1".parse().unwrap()).unwrap();
-        let interface: Handle<Interface> = view.find(&"eth1".parse().unwrap()).unwrap();
-        let router: Handle<Router> = view.find(&"r1".parse().unwrap()).unwrap();
-        (host, interface, router)
-    });
-    let neighbour = |address: &str, location, origin, age| Neighbour {
+    let all = json!({"put": {
+        "hosts": {"this-host": {"vtep": "192.0.2.11", "dvr_mac": "fa:16:3f:00:00:01"}},
+        "networks": {"red": {"segment": {"type": "vxlan", "vni": 11}}},
+        "routers": {
+            "r1": {"interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:01", "addresses": ["10.0.0.1/24"]}]},
+            "r2": {
+                "distributed": false, "host": "h1",
+                "interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:02", "addresses": ["10.0.0.2/24"]}],
+            },
+        },
+        "ports": {
+            "p1": {"network": "blue", "mac": "52:54:00:00:00:01", "addresses": ["10.0.0.5", "2001:db8::5"], "host": "h1"},
+            "p2": {"network": "blue", "mac": "52:54:00:00:00:02", "addresses": ["10.0.0.6"], "interface": "eth1", "vlan": 100},
+            "p3": {"network": "red", "mac": "52:54:00:00:00:03", "addresses": ["10.0.0.7"], "host": "h1"},
+        },
+    }});
+    api.post("/v1/transaction", all).await.expect(200);
+    let interface = api
+        .manager
+        .read(|state| state.view().find(&"eth1".parse().unwrap()).unwrap());
+    let learned = |address: &str, location| Neighbour {
         address: address.parse().unwrap(),
-        mac: "52:54:00:00:00:01".parse().unwrap(),
+        mac: "52:54:00:00:00:09".parse().unwrap(),
         location,
-        origin,
-        age,
+        origin: NeighbourOrigin::Learned,
+        age: Some(7),
     };
-    let local = Attachment {
+    let here = Attachment {
         interface,
         tag: None,
     };
+    let gone = Handle::<Host>::new(99);
     *api.control.neighbours.lock() = vec![
-        neighbour(
-            "10.0.0.9",
-            NeighbourLocation::Local(local),
-            NeighbourOrigin::Learned,
-            Some(7),
-        ),
-        neighbour(
-            "10.0.0.5",
-            NeighbourLocation::Remote(host),
-            NeighbourOrigin::Port,
-            None,
-        ),
-        neighbour(
-            "10.0.0.1",
-            NeighbourLocation::Router(router),
-            NeighbourOrigin::Gateway,
-            None,
-        ),
-        // Its host went away meanwhile.
-        neighbour(
-            "10.0.0.3",
-            NeighbourLocation::Remote(Handle::new(99)),
-            NeighbourOrigin::Port,
-            None,
-        ),
+        learned("10.0.0.9", NeighbourLocation::Local(here)),
+        // Its host went away while the table was being read.
+        learned("10.0.0.3", NeighbourLocation::Remote(gone)),
     ];
-    let mac = "52:54:00:00:00:01";
+    let (p1, p2) = ("52:54:00:00:00:01", "52:54:00:00:00:02");
+    let (g1, g2) = ("fa:16:3e:00:00:01", "fa:16:3e:00:00:02");
     assert_eq!(
         api.get("/v1/neighbours?network=blue").await.expect(200),
         json!({"items": [
-            {"address": "10.0.0.1", "mac": mac, "origin": "gateway", "router": "r1"},
-            {"address": "10.0.0.5", "mac": mac, "origin": "port", "host": "h1"},
-            {"address": "10.0.0.9", "mac": mac, "origin": "learned", "age_seconds": 7, "interface": "eth1"},
+            {"address": "10.0.0.1", "mac": g1, "origin": "gateway", "router": "r1"},
+            {"address": "10.0.0.2", "mac": g2, "origin": "gateway", "host": "h1"},
+            {"address": "10.0.0.5", "mac": p1, "origin": "port", "host": "h1"},
+            {"address": "10.0.0.6", "mac": p2, "origin": "port", "interface": "eth1", "vlan": 100},
+            {"address": "10.0.0.9", "mac": "52:54:00:00:00:09", "origin": "learned", "age_seconds": 7, "interface": "eth1"},
+            {"address": "2001:db8::5", "mac": p1, "origin": "port", "host": "h1"},
+            {"address": "fe80::f816:3eff:fe00:1", "mac": g1, "origin": "gateway", "router": "r1"},
+            {"address": "fe80::f816:3eff:fe00:2", "mac": g2, "origin": "gateway", "host": "h1"},
         ]})
     );
     api.get("/v1/neighbours").await.refused("invalid", None);
