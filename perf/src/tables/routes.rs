@@ -109,6 +109,7 @@ trait Family: Copy {
     /// report of 2025).
     fn net(random: &mut Random) -> Self::Net;
     fn within(net: Self::Net, random: &mut Random) -> Self;
+    fn prefetch(vrf: &Vrf, address: Self);
     fn find(vrf: &Vrf, address: Self) -> Option<&Target>;
 }
 
@@ -150,6 +151,10 @@ impl Family for Ipv4Addr {
         Self::from_bits(net.network().to_bits() | host)
     }
 
+    fn prefetch(vrf: &Vrf, address: Self) {
+        vrf.prefetch_v4(address);
+    }
+
     fn find(vrf: &Vrf, address: Self) -> Option<&Target> {
         vrf.find_v4(address)
     }
@@ -183,6 +188,8 @@ impl Family for Ipv6Addr {
         let any = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
         Self::from_bits(net.network().to_bits() | any & net.hostmask().to_bits())
     }
+
+    fn prefetch(_: &Vrf, _: Self) {}
 
     fn find(vrf: &Vrf, address: Self) -> Option<&Target> {
         vrf.find_v6(address)
@@ -227,11 +234,17 @@ impl<A: Family> Routes<A> {
     }
 
     /// Cycles of a look-up, and the sum of all answers.
-    fn look_up(&self, find: impl Fn(A) -> u16) -> (f64, u64) {
+    fn look_up(&self, prefetch: impl Fn(A), find: impl Fn(A) -> u16) -> (f64, u64) {
         let clock = quanta::Clock::new();
         let all = || {
-            let addresses = self.picks.iter().flatten();
-            addresses.map(|address| u64::from(find(*address))).sum()
+            let mut sum = 0;
+            for burst in &self.picks {
+                burst.iter().for_each(|address| prefetch(*address));
+                for address in burst {
+                    sum += u64::from(find(*address));
+                }
+            }
+            sum
         };
         // Once for the caches.
         let mut sum = black_box(all());
@@ -263,10 +276,11 @@ fn measure_ours<A: Family>(routes: &Routes<A>) -> Result<(Round, u64)> {
     let mut vrf = writer.vrf();
     let insert_ns = start.elapsed().as_nanos() as f64 / size as f64;
     let memory = writer.memory();
-    let (look_up_cycles, sum) = routes.look_up(|address| {
+    let find = |address| {
         let hop = A::find(&vrf, address).and_then(|target| target.choose(0));
         hop.map_or(0, |hop| hop.gateway.get())
-    });
+    };
+    let (look_up_cycles, sum) = routes.look_up(|address| A::prefetch(&vrf, address), find);
     let mut changes = Vec::with_capacity(CHANGES);
     for (net, value) in &routes.changes[..CHANGES] {
         let target = target(*value)?;
@@ -301,10 +315,11 @@ fn measure_trie<A: Family>(routes: &Routes<A>) -> (Round, u64) {
         map.insert(*net, *value);
     }
     let insert_ns = start.elapsed().as_nanos() as f64 / routes.routes.len() as f64;
-    let (look_up_cycles, sum) = routes.look_up(|address| {
+    let find = |address| {
         let found = map.get_lpm(&A::Net::from(address));
         found.map_or(0, |(_, value)| *value)
-    });
+    };
+    let (look_up_cycles, sum) = routes.look_up(|_| (), find);
     let round = Round {
         insert_ns,
         look_up_cycles,

@@ -130,7 +130,7 @@ fn zeroed_or_default<B: Bucket>(buckets: usize) -> Box<[B]> {
 
 /// Asks for the cache line of `line`.
 #[inline(always)]
-fn prefetch<T>(line: &T) {
+pub(crate) fn prefetch<T>(line: &T) {
     #[cfg(all(target_arch = "x86_64", not(loom)))]
     // SAFETY: a prefetch reads nothing into the program and faults on nothing.
     unsafe {

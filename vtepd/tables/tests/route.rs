@@ -1,8 +1,9 @@
-//! The routes of a VRF against a list of prefixes that is searched from end to end.
+//! The routes of a VRF against a map of prefixes that is asked for every length.
 #![cfg(not(loom))]
 
 mod route_samples;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -12,26 +13,23 @@ use route_samples::{Random, target, v4, v6};
 use vtepd_tables::AdjacencyIndex;
 use vtepd_tables::route::{NextHop, NextHops, NextHopsError, RouteWriter, Target, Vrf};
 
-/// Routes as a list.
+/// Routes by prefix.
 #[derive(Clone, Default)]
-struct Model(Vec<(IpNet, Target)>);
+struct Model(HashMap<IpNet, Target>);
 
 impl Model {
-    fn insert(&mut self, prefix: IpNet, target: Target) -> Option<Target> {
-        let previous = self.remove(prefix);
-        self.0.push((prefix, target));
-        previous
-    }
-
-    fn remove(&mut self, prefix: IpNet) -> Option<Target> {
-        let place = self.0.iter().position(|(other, _)| *other == prefix)?;
-        Some(self.0.swap_remove(place).1)
-    }
-
     fn longest(&self, address: IpAddr) -> Option<(IpNet, &Target)> {
-        let holding = self.0.iter().filter(|(net, _)| net.contains(&address));
-        let longest = holding.max_by_key(|(net, _)| net.prefix_len())?;
-        Some((longest.0, &longest.1))
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        (0..=bits).rev().find_map(|len| {
+            let net = IpNet::new(address, len).unwrap().trunc();
+            Some((net, self.0.get(&net)?))
+        })
+    }
+
+    fn sorted(&self) -> Vec<IpNet> {
+        let mut nets: Vec<IpNet> = self.0.keys().copied().collect();
+        nets.sort_by_key(|net| (net.addr(), net.prefix_len()));
+        nets
     }
 }
 
@@ -117,13 +115,13 @@ fn apply(writer: &mut RouteWriter, model: &mut Model, changes: Vec<Change>) {
     for change in changes {
         match change {
             Change::Insert(prefix, number) => {
-                let previous = model.insert(prefix, target(number));
+                let previous = model.0.insert(prefix, target(number));
                 assert_eq!(writer.insert(prefix, target(number)), Ok(previous));
                 touched.extend(edges(prefix));
             }
             Change::Remove(place) if !model.0.is_empty() => {
-                let prefix = model.0[place.index(model.0.len())].0;
-                let previous = model.remove(prefix);
+                let prefix = model.sorted()[place.index(model.0.len())];
+                let previous = model.0.remove(&prefix);
                 assert_eq!(writer.remove(prefix), previous);
                 assert_eq!(writer.remove(prefix), None);
                 touched.extend(edges(prefix));
@@ -143,16 +141,20 @@ fn apply(writer: &mut RouteWriter, model: &mut Model, changes: Vec<Change>) {
     for address in touched {
         assert_eq!(writer.longest(address), model.longest(address), "{address}");
     }
-    let mut expected = model.0.clone();
-    expected.sort_by_key(|(net, _)| (net.addr(), net.prefix_len()));
-    let listed: Vec<_> = writer.iter().map(|(net, to)| (net, to.clone())).collect();
-    assert_eq!(listed, expected);
+    let expected = model.sorted();
+    assert!(
+        writer
+            .iter()
+            .map(|(net, _)| net)
+            .eq(expected.iter().copied())
+    );
+    assert!(writer.iter().all(|(net, to)| model.0.get(&net) == Some(to)));
     assert_eq!(writer.len(), expected.len());
 }
 
 proptest! {
     #[test]
-    fn a_few_routes_are_found_as_in_a_list(changes in changes()) {
+    fn a_few_routes_are_found_as_in_a_map(changes in changes()) {
         apply(&mut RouteWriter::new(1000), &mut Model::default(), changes);
     }
 }
@@ -162,22 +164,23 @@ proptest! {
 
     /// Enough for the indexed forms, crowded in the corner that the changes touch.
     #[test]
-    fn many_routes_are_found_as_in_a_list(seed: u64, changes in changes()) {
+    fn many_routes_are_found_as_in_a_map(seed: u64, changes in changes()) {
         let mut random = Random(seed);
-        let (mut writer, mut model) = (RouteWriter::new(10_000), Model::default());
-        for number in 0..1600 {
+        let (mut writer, mut model) = (RouteWriter::new(30_000), Model::default());
+        for number in 0..20_000 {
             let bits = random.next_u128();
             let len = random.below(12) as u8;
             let prefix = match number % 4 {
-                0 => v4(0x0a01_0000 | bits as u32 & 0xffff, 32 - len),
+                0 => v4(0x0a01_0000 | bits as u32 & 0xffff, 32 - len % 5),
                 1 => v4(bits as u32, 24 - len),
                 2 => v6(0x2001_0db8 << 96 | bits & 0x3ff << 64, 70 - len),
                 _ => v6(bits, 64 - len),
             };
             let to = target(random.below(6) as u16);
-            assert_eq!(writer.insert(prefix, to.clone()), Ok(model.insert(prefix, to)));
+            assert_eq!(writer.insert(prefix, to.clone()), Ok(model.0.insert(prefix, to)));
         }
-        assert_alike(&writer.vrf(), &model, model.0.iter().flat_map(|(net, _)| edges(*net)));
+        let sample = model.0.keys().step_by(20).flat_map(|net| edges(*net));
+        assert_alike(&writer.vrf(), &model, sample);
         apply(&mut writer, &mut model, changes);
     }
 }
@@ -185,9 +188,9 @@ proptest! {
 /// Up to thousands of host routes in one /16 and one /64, and down to nothing again.
 #[test]
 fn routes_grow_and_shrink_through_all_forms() {
-    let (mut writer, mut model) = (RouteWriter::new(10_000), Model::default());
+    let (mut writer, mut model) = (RouteWriter::new(20_000), Model::default());
     let mut random = Random(7);
-    let mut prefixes: Vec<IpNet> = (0..1500)
+    let mut prefixes: Vec<IpNet> = (0..5000)
         .flat_map(|_| {
             let bits = random.next_u64();
             let near = 0x2001_0db8 << 96 | u128::from(bits & 0xffff);
@@ -202,14 +205,17 @@ fn routes_grow_and_shrink_through_all_forms() {
             if round == 0 {
                 let to = target(2 + count as u16 % 50);
                 writer.insert(prefix, to.clone()).unwrap();
-                model.insert(prefix, to);
+                model.0.insert(prefix, to);
             } else {
-                assert_eq!(writer.remove(prefix), model.remove(prefix));
+                assert_eq!(writer.remove(prefix), model.0.remove(&prefix));
+            }
+            if count % 7 > 0 {
+                continue;
             }
             let vrf = writer.vrf();
             assert_alike(&vrf, &model, edges(prefix));
-            if count % 500 == 250 {
-                let sample: Vec<IpAddr> = prefixes.iter().step_by(7).map(IpNet::addr).collect();
+            if count % 1001 == 0 {
+                let sample: Vec<IpAddr> = prefixes.iter().step_by(17).map(IpNet::addr).collect();
                 assert_alike(&vrf, &model, sample.iter().copied());
                 old.push((vrf, model.clone(), sample));
             }
@@ -219,27 +225,36 @@ fn routes_grow_and_shrink_through_all_forms() {
         assert_alike(&vrf, &model, sample);
     }
     assert!(writer.is_empty());
+    assert_eq!(writer.vrf().find(prefixes[0].addr()), None);
     assert_eq!(writer.usage().high_water, prefixes.len());
 }
 
+/// Ranges that touch, so that every list of them ends at an address that is asked for.
 #[test]
 fn more_changes_than_are_remembered_are_all_published() {
+    const COUNT: u32 = 40_000;
     let mut writer = RouteWriter::new(100_000);
-    for number in 0..40_000u32 {
-        writer.insert(v4(number << 12, 20), target(2)).unwrap();
-        writer
-            .insert(v6(u128::from(number) << 96, 32), target(3))
-            .unwrap();
+    for round in 0..2 {
+        let to = |number: u32| target((number % 3 + round) as u16);
+        for number in 0..COUNT {
+            writer.insert(v4(number << 12, 20), to(number)).unwrap();
+            let net = v6(u128::from(number) << 96, 32);
+            writer.insert(net, to(number)).unwrap();
+        }
+        let vrf = writer.vrf();
+        for number in 0..COUNT {
+            for net in [v4(number << 12, 20), v6(u128::from(number) << 96, 32)] {
+                let [first, last] = [net.network(), net.broadcast()];
+                assert_eq!(vrf.find(first), Some(&to(number)), "{first}");
+                assert_eq!(vrf.find(last), Some(&to(number)), "{last}");
+            }
+        }
+        assert_eq!(vrf.find_v4(Ipv4Addr::from_bits(COUNT << 12)), None);
+        assert_eq!(
+            vrf.find_v6(Ipv6Addr::from_bits(u128::from(COUNT) << 96)),
+            None
+        );
     }
-    let vrf = writer.vrf();
-    for number in 0..40_000u32 {
-        let address = Ipv4Addr::from_bits(number << 12 | 0xfff);
-        assert_eq!(vrf.find_v4(address), Some(&target(2)));
-        let address = Ipv6Addr::from_bits(u128::from(number) << 96 | 1);
-        assert_eq!(vrf.find_v6(address), Some(&target(3)));
-    }
-    assert_eq!(vrf.find_v4(Ipv4Addr::from_bits(40_000 << 12)), None);
-    assert_eq!(vrf.find_v6(Ipv6Addr::from_bits(40_000 << 96)), None);
 }
 
 #[test]

@@ -193,6 +193,9 @@ impl Full {
     fn check(&self, vrf: &Vrf, count: usize, random: &mut Random) {
         for _ in 0..count {
             let address = self.address(random);
+            if let IpAddr::V4(address) = address {
+                vrf.prefetch_v4(address);
+            }
             assert_eq!(
                 vrf.find(address),
                 self.expected(address).as_ref(),

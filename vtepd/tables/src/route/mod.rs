@@ -7,14 +7,14 @@
 //! ```
 //!
 //! What workers see is a value that never changes. The writer keeps the prefixes in
-//! order, notes which addresses a change touches, and makes only the [`ranges`] of
-//! these anew; all else is shared between the old value and the new one. A default
-//! route stands beside the ranges, so that a change of it costs nothing.
+//! order, notes which addresses a change touches, and makes only the ranges of these
+//! anew; all else is shared between the old value and the new one. A default route
+//! stands beside the ranges, so that a change of it costs nothing.
 //!
-//! | routes | IPv4 | IPv6 |
+//! | routes of a family | IPv4 | IPv6 |
 //! |---|---|---|
-//! | up to [`FEW`] | one list, 6 bytes a range | one list, 10 bytes a range, 18 beyond /64 |
-//! | more | [`v4`]: direct by 16 bits, then lists, 4 bytes a range | [`v6`]: three levels by order |
+//! | up to 4096 | one list, 6 bytes a range | one list, 10 bytes a range, 18 beyond /64 |
+//! | more | direct by 16 bits, then lists, 4 bytes a range | three levels by order |
 //!
 //! A route makes two ranges at most, fewer where prefixes touch.
 
@@ -39,8 +39,11 @@ use crate::table::{TableFull, Usage};
 
 pub use self::target::{NextHop, NextHops, NextHopsError, Target};
 
-/// Routes of one family up to which they are one list.
-const FEW: usize = 512;
+/// Routes of one family up to which they are one list. Beyond, the index of IPv4 takes up to
+/// 1 MiB where routes are spread over the whole address space, which is 240 bytes a route
+/// at most from here on; and a change, which makes a list anew, would take more than the
+/// 40 µs it takes here.
+const FEW: usize = 4096;
 
 /// Changes of one family above which everything is made anew.
 const MANY_CHANGES: usize = 1 << 14;
@@ -57,6 +60,14 @@ pub struct Vrf {
 }
 
 impl Vrf {
+    /// Asks for the memory that answers [`find_v4`](Self::find_v4), where it is not
+    /// likely to be near anyway. For bursts: among 1M routes it spares a look-up one
+    /// cycle in ten even where nothing else is done between them.
+    #[inline(always)]
+    pub fn prefetch_v4(&self, address: Ipv4Addr) {
+        self.v4.prefetch(address.to_bits());
+    }
+
     /// Where an IPv4 address leads. `None` without a route.
     #[inline(always)]
     pub fn find_v4(&self, address: Ipv4Addr) -> Option<&Target> {

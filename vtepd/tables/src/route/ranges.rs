@@ -10,6 +10,11 @@
 
 use std::sync::Arc;
 
+use crate::array::prefetch;
+
+/// A cache line, in bytes.
+const LINE: usize = 64;
+
 /// What nothing leads to.
 pub(super) const NO_TARGET: u16 = 0;
 
@@ -96,6 +101,13 @@ impl<W: Word> Ranges<W> {
         targets
             .get(range / W::TARGETS)
             .map_or(NO_TARGET, |word| word.target(range % W::TARGETS))
+    }
+
+    /// Asks for the lines in which most searches among a few dozen of ranges are over.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        let lines = self.0.chunks(LINE / size_of::<W>());
+        lines.take(4).filter_map(<[W]>::first).for_each(prefetch);
     }
 
     /// Whether both are the same memory.

@@ -39,6 +39,13 @@ impl Default for V4 {
 
 impl V4 {
     #[inline(always)]
+    pub(super) fn prefetch(&self, address: u32) {
+        if let Self::Many(root) = self {
+            root.ranges(address).prefetch();
+        }
+    }
+
+    #[inline(always)]
     pub(super) fn find(&self, address: u32) -> u16 {
         match self {
             Self::Few(ranges) => ranges.find(address),
@@ -107,12 +114,16 @@ impl Default for Root {
 impl Root {
     #[inline(always)]
     fn find(&self, address: u32) -> u16 {
+        self.ranges(address).find(address as u16)
+    }
+
+    #[inline(always)]
+    fn ranges(&self, address: u32) -> &Ranges<u16> {
         let [first, second, third, _] = address.to_be_bytes().map(usize::from);
-        let ranges = match &self.0[first].0[second] {
+        match &self.0[first].0[second] {
             Cell::Ranges(ranges) => ranges,
             Cell::Crowded(ranges) => &ranges[third],
-        };
-        ranges.find(address as u16)
+        }
     }
 
     /// Makes the ranges between two addresses anew, and some beyond; returns how far.
