@@ -5,6 +5,7 @@ use vtepd_tables::{
 };
 
 use crate::drop_reason::DropReason;
+use crate::route::held::Waiting;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub enum Verdict {
         /// The network's MTU.
         mtu: u16,
     },
+    /// A routed packet waits for its neighbour.
+    Hold(Waiting),
     /// Leaves by an interface as it is.
     Reply(InterfaceIndex),
     /// Was for us; there is nothing more to do with it.

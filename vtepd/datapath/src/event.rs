@@ -136,6 +136,8 @@ pub enum Command {
         /// The frame with its tag.
         frame: SmallFrame,
     },
+    /// A neighbour has said where it is: packets may be waiting for it.
+    Resume,
 }
 
 /// Questions and deliveries that may wait: each is a whole frame.

@@ -43,6 +43,8 @@ pub enum Decision {
     Neighbour(Neighbour),
     /// The next hop is not known: it is asked for through a router's interface.
     Wanted(AdjacencyIndex, IpAddr),
+    /// The packet waits for the next hop.
+    Held,
     /// The packet was turned into the ICMP error about it, and counted as dropped.
     Error(DropReason),
     /// A gateway answers.

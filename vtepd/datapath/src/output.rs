@@ -22,6 +22,7 @@ use crate::event::{Delivery, Recipients};
 use crate::observer::{Decision, Observer};
 use crate::packet::{Io, Packet};
 use crate::route::fragment;
+use crate::route::held::Held;
 use crate::worker_state::WorkerState;
 
 /// Stage 3 of one worker for one burst.
@@ -29,6 +30,7 @@ pub(crate) struct Output<'a, I: Io, O: Observer> {
     pub tables: &'a View<'a>,
     pub state: &'a WorkerState,
     pub io: &'a mut I,
+    pub held: &'a mut Held<I::Packet>,
     pub observer: &'a mut O,
 }
 
@@ -41,6 +43,13 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             Verdict::Flood(frame) => self.flood(position, packet, &frame),
             Verdict::Fragment { frame, to, mtu } => {
                 self.fragment(position, packet, &frame, to, mtu);
+            }
+            Verdict::Hold(waiting) => {
+                let now = self.state.now;
+                match self.held.keep(packet, waiting, now) {
+                    None => self.observer.note(position, Decision::Held),
+                    Some(packet) => self.drop(position, packet, DropReason::NeighbourUnknown),
+                }
             }
             Verdict::Reply(interface) => {
                 self.observer.note(position, Decision::Reply(interface));

@@ -20,21 +20,57 @@ use crate::input::input;
 use crate::observer::Observer;
 use crate::output::Output;
 use crate::packet::{BURST, Burst, Io, Packet};
+use crate::route::held::Held;
 use crate::worker_state::WorkerState;
 
 /// How many packets ahead the headers are fetched.
 const AHEAD: usize = 4;
 
 /// The stages of one worker.
-pub struct Pipeline {
+pub struct Pipeline<P> {
     /// Of the packets of the burst, by position.
     verdicts: [Verdict; BURST],
+    held: Held<P>,
 }
 
-impl Pipeline {
+impl<P: Packet> Pipeline<P> {
+    /// Packets that wait for a neighbour.
+    pub fn held(&self) -> &Held<P> {
+        &self.held
+    }
+
+    /// Sends what has waited long enough, or for a neighbour that is known by now.
+    #[cold]
+    pub fn resume<I: Io<Packet = P>, O: Observer>(
+        &mut self,
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        io: &mut I,
+        observer: &mut O,
+    ) {
+        while let Some(mut freed) = self.held.free(tables, state.now) {
+            let mut stage = Decide {
+                tables,
+                state,
+                observer,
+                position: 0,
+            };
+            let verdict = stage.resume(&mut freed);
+            let mut output = Output {
+                tables,
+                state,
+                io,
+                held: &mut self.held,
+                observer,
+            };
+            output.dispose(0, freed.packet, verdict);
+        }
+    }
+
     /// Sends a frame of the control thread into its network.
     #[cold]
-    pub fn deliver<I: Io, O: Observer>(
+    pub fn deliver<I: Io<Packet = P>, O: Observer>(
+        &mut self,
         tables: &View<'_>,
         state: &mut WorkerState,
         io: &mut I,
@@ -50,6 +86,7 @@ impl Pipeline {
             tables,
             state,
             io,
+            held: &mut self.held,
             observer,
         };
         match packet.append(delivery.frame.len()) {
@@ -62,25 +99,26 @@ impl Pipeline {
     }
 }
 
-impl Default for Pipeline {
+impl<P> Default for Pipeline<P> {
     fn default() -> Self {
         Self {
             verdicts: [Verdict::Consumed; BURST],
+            held: Held::default(),
         }
     }
 }
 
-impl Pipeline {
+impl<P: Packet> Pipeline<P> {
     /// Takes a burst that came in by `interface` through all stages; afterwards
-    /// every packet was handed back to `io`, to be sent or freed.
+    /// every packet was handed back to `io`, to be sent or freed, or is held.
     #[inline]
-    pub fn process<I: Io, O: Observer>(
+    pub fn process<I: Io<Packet = P>, O: Observer>(
         &mut self,
         tables: &View<'_>,
         state: &mut WorkerState,
         io: &mut I,
         interface: InterfaceIndex,
-        burst: &mut Burst<I::Packet>,
+        burst: &mut Burst<P>,
         observer: &mut O,
     ) {
         let begin = io.cycles();
@@ -92,6 +130,7 @@ impl Pipeline {
             tables,
             state,
             io,
+            held: &mut self.held,
             observer,
         };
         for (position, (packet, verdict)) in burst.drain(..).zip(&self.verdicts).enumerate() {
@@ -110,7 +149,7 @@ impl Pipeline {
     }
 
     #[inline]
-    fn input<P: Packet>(
+    fn input(
         &mut self,
         tables: &View<'_>,
         state: &WorkerState,
@@ -154,7 +193,7 @@ impl Pipeline {
     }
 
     #[inline]
-    fn decide<P: Packet>(
+    fn decide(
         &mut self,
         tables: &View<'_>,
         state: &mut WorkerState,

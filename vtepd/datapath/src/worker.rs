@@ -33,7 +33,9 @@ pub struct Worker<I: Io> {
     io: I,
     reader: TablesReader,
     state: WorkerState,
-    pipeline: Pipeline,
+    pipeline: Pipeline<I::Packet>,
+    /// The second in which waiting packets were last looked at.
+    looked_at: u16,
     clock: Arc<Seconds>,
     idle: Idle,
 }
@@ -52,6 +54,7 @@ impl<I: Io> Worker<I> {
             reader,
             state,
             pipeline: Pipeline::default(),
+            looked_at: 0,
             clock,
             idle,
         }
@@ -106,6 +109,9 @@ impl<I: Io> Worker<I> {
             pipeline.process(&tables, state, io, interface, &mut burst, &mut Unobserved);
         }
         let commands = self.carry_out_commands() | self.deliver();
+        if !self.pipeline.held().is_empty() && self.looked_at != self.state.now {
+            self.resume();
+        }
         let begin = self.io.cycles();
         self.flush();
         self.reader.quiescent();
@@ -134,7 +140,13 @@ impl<I: Io> Worker<I> {
             return false;
         }
         while let Some(command) = self.state.channel().commands.pop() {
-            let Command::Transmit { interface, frame } = command;
+            let (interface, frame) = match command {
+                Command::Transmit { interface, frame } => (interface, frame),
+                Command::Resume => {
+                    self.resume();
+                    continue;
+                }
+            };
             let Some(mut packet) = self.io.allocate() else {
                 self.state.counters.count_drop(DropReason::NoBuffer, 1);
                 continue;
@@ -156,13 +168,22 @@ impl<I: Io> Worker<I> {
         true
     }
 
+    /// Looks at the packets that wait for a neighbour.
+    #[cold]
+    fn resume(&mut self) {
+        let tables = self.reader.view();
+        self.looked_at = self.state.now;
+        self.pipeline
+            .resume(&tables, &mut self.state, &mut self.io, &mut Unobserved);
+    }
+
     fn deliver(&mut self) -> bool {
         if self.state.channel().deliveries.is_empty() {
             return false;
         }
         let tables = self.reader.view();
         while let Some(delivery) = self.state.channel().deliveries.pop() {
-            Pipeline::deliver(
+            self.pipeline.deliver(
                 &tables,
                 &mut self.state,
                 &mut self.io,

@@ -84,7 +84,7 @@ impl Experiment {
 
     fn deliver(&mut self, delivery: &Delivery) {
         let tables = self.reader.view();
-        Pipeline::deliver(
+        Pipeline::default().deliver(
             &tables,
             &mut self.state,
             &mut self.io,
@@ -289,6 +289,8 @@ fn outcome(decisions: &[Decision], reason: Option<DropReason>, sent: bool) -> Ou
     // A flood of which one copy was dropped is still one.
     if has(&|decision| *decision == Decision::Flood || *decision == Decision::Unknown) && sent {
         Outcome::Flooded
+    } else if has(&|decision| *decision == Decision::Held) {
+        Outcome::Held
     } else if reason.is_some() {
         Outcome::Dropped
     } else if answered && sent {
@@ -475,6 +477,12 @@ impl Names<'_> {
                     "nobody is known to have {address}: asked for from {}",
                     self.place(gateway)
                 ),
+                None,
+            ),
+            Decision::Held => step(
+                "output",
+                "held",
+                "waits for the answer, three seconds at most".to_owned(),
                 None,
             ),
             Decision::Error(reason) => step(

@@ -186,6 +186,14 @@ impl Control {
         }
     }
 
+    /// Has all workers look at the packets that wait for a neighbour. Where the queue is
+    /// full they do so by themselves within the second.
+    fn resume(&self) {
+        for worker in self.workers.iter() {
+            let _ = worker.channel.commands.push(Command::Resume);
+        }
+    }
+
     /// Has a worker send frames into networks, with the same care.
     fn deliver(&self, deliveries: impl IntoIterator<Item = Delivery>) {
         let Some(worker) = self.workers.first() else {

@@ -123,7 +123,7 @@ struct Bench {
     worker: WorkerHandle,
     state: WorkerState,
     reader: TablesReader,
-    pipeline: Pipeline,
+    pipeline: Pipeline<MemoryPacket>,
 }
 
 impl Bench {
@@ -242,7 +242,10 @@ impl Bench {
     /// Frames that the control side had sent.
     fn commanded(&self) -> Vec<(InterfaceIndex, Vec<u8>)> {
         std::iter::from_fn(|| self.worker.channel.commands.pop())
-            .map(|Command::Transmit { interface, frame }| (interface, frame.to_vec()))
+            .filter_map(|command| match command {
+                Command::Transmit { interface, frame } => Some((interface, frame.to_vec())),
+                Command::Resume => None,
+            })
             .collect()
     }
 

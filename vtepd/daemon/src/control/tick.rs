@@ -78,8 +78,12 @@ impl Control {
                 neighbour,
             } => {
                 let now = self.now_ms();
-                self.neighbours
-                    .claimed(&mut self.tables, network, address, neighbour, now);
+                if self
+                    .neighbours
+                    .claimed(&mut self.tables, network, address, neighbour, now)
+                {
+                    self.resume();
+                }
                 false
             }
             Event::Wanted { gateway, address } => {

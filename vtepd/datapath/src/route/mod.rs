@@ -13,12 +13,14 @@
 //! | `arrive` | worker | frames that another host has routed |
 //! | `local` | worker | packets to the gateway itself |
 //! | `error` | worker | ICMP and ICMPv6 errors, in place of the packet |
+//! | [`held`] | worker | packets that wait for a neighbour |
 //! | `fragment` | worker | packets that leave in parts |
 //! | [`neighbours`] | control | asking for stations that no port names |
 
 mod arrive;
 mod error;
 mod fragment;
+pub mod held;
 mod local;
 pub mod neighbours;
 
@@ -40,6 +42,7 @@ use crate::packet::Packet;
 use crate::resolution::{self, Kind};
 
 pub(crate) use fragment::fragment;
+use held::{Freed, Waiting};
 
 /// Where IP begins in an untagged frame.
 const L3: usize = ethernet::Header::LEN;
@@ -128,8 +131,8 @@ impl<'a, O: Observer> Decide<'a, O> {
             return DropReason::GatewayFromUnderlay.into();
         }
         match frame.ethertype {
-            ethernet::ETHERTYPE_IPV4 => self.route_v4(frame, gateway, packet),
-            ethernet::ETHERTYPE_IPV6 => self.route_v6(frame, gateway, packet, kind),
+            ethernet::ETHERTYPE_IPV4 => self.route_v4(frame, at, gateway, packet),
+            ethernet::ETHERTYPE_IPV6 => self.route_v6(frame, at, gateway, packet, kind),
             ethernet::ETHERTYPE_ARP => {
                 resolution::answer(self, &frame, packet, kind).unwrap_or(Verdict::Consumed)
             }
@@ -141,6 +144,7 @@ impl<'a, O: Observer> Decide<'a, O> {
     fn route_v4<P: Packet>(
         &mut self,
         frame: Frame,
+        at: AdjacencyIndex,
         gateway: &'a Gateway,
         packet: &mut P,
     ) -> Verdict {
@@ -182,7 +186,7 @@ impl<'a, O: Observer> Decide<'a, O> {
                 return self.error_v4(&frame, own, packet, error, DropReason::TtlExceeded);
             }
             Err(NoWay::Unknown { gateway, address }) => {
-                return self.ask_for(&frame, gateway, address);
+                return self.ask_for(frame, at, gateway, address);
             }
             Err(no_way) => return dead_end(&no_way).into(),
         };
@@ -219,6 +223,7 @@ impl<'a, O: Observer> Decide<'a, O> {
     fn route_v6<P: Packet>(
         &mut self,
         frame: Frame,
+        at: AdjacencyIndex,
         gateway: &'a Gateway,
         packet: &mut P,
         kind: Kind,
@@ -266,7 +271,7 @@ impl<'a, O: Observer> Decide<'a, O> {
                 return self.error_v6(&frame, own, packet, error, DropReason::TtlExceeded);
             }
             Err(NoWay::Unknown { gateway, address }) => {
-                return self.ask_for(&frame, gateway, address);
+                return self.ask_for(frame, at, gateway, address);
             }
             Err(no_way) => return dead_end(&no_way).into(),
         };
@@ -397,15 +402,65 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
     }
 
-    /// A packet to somebody nobody knows: the control thread asks for him.
+    /// A packet to somebody nobody knows waits, and the control thread asks for him.
     #[cold]
-    fn ask_for(&mut self, frame: &Frame, gateway: AdjacencyIndex, address: IpAddr) -> Verdict {
-        if !self.state.allow(frame, Class::Probe) {
+    fn ask_for(
+        &mut self,
+        frame: Frame,
+        at: AdjacencyIndex,
+        gateway: AdjacencyIndex,
+        address: IpAddr,
+    ) -> Verdict {
+        if !self.state.allow(&frame, Class::Probe) {
             return DropReason::ProbeLimit.into();
         }
+        let Some(egress) = self.tables.snapshot.gateway(gateway) else {
+            return DropReason::Vacant.into();
+        };
         self.note(Decision::Wanted(gateway, address));
         self.state.tell(Event::Wanted { gateway, address });
-        DropReason::NeighbourUnknown.into()
+        Verdict::Hold(Waiting {
+            frame,
+            at,
+            network: egress.network,
+            address,
+        })
+    }
+
+    /// A packet whose neighbour was asked for goes on, or its sender is told that nobody
+    /// answers (RFC 1812, 5.2.7.1; RFC 4443, 3.1).
+    #[cold]
+    pub(crate) fn resume<P: Packet>(&mut self, freed: &mut Freed<P>) -> Verdict {
+        let Freed {
+            packet,
+            waiting,
+            in_vain,
+        } = freed;
+        let frame = waiting.frame;
+        let kind = resolution::kind(&frame, packet.data());
+        if !*in_vain {
+            return self.route(frame, waiting.at, packet, kind);
+        }
+        let Some(gateway) = self.tables.snapshot.gateway(waiting.at) else {
+            return DropReason::Vacant.into();
+        };
+        let reason = DropReason::NeighbourUnknown;
+        let l3 = packet.data().get(L3..).unwrap_or_default();
+        if frame.ethertype == ethernet::ETHERTYPE_IPV4 {
+            let Ok((header, _)) = ipv4::Header::ref_from_prefix(l3) else {
+                return DropReason::IpMalformed.into();
+            };
+            let own = from(gateway, header.source_addr());
+            let error = icmp_error::Error::unreachable(icmp::HOST_UNREACHABLE);
+            self.error_v4(&frame, own, packet, error, reason)
+        } else {
+            let Ok((header, _)) = ipv6::Header::ref_from_prefix(l3) else {
+                return DropReason::IpMalformed.into();
+            };
+            let own = from(gateway, header.source_addr());
+            let error = icmpv6_error::Error::unreachable(icmpv6::ADDRESS_UNREACHABLE);
+            self.error_v6(&frame, own, packet, error, reason)
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl Neighbours {
     }
 
     /// A station says that an address is his. What the management plane says stands.
+    /// Whether the tables know him now.
     pub fn claimed(
         &mut self,
         tables: &mut TablesWriter,
@@ -122,7 +123,7 @@ impl Neighbours {
         address: IpAddr,
         neighbour: Neighbour,
         now: u64,
-    ) {
+    ) -> bool {
         let vacant = matches!(
             tables.staged().adjacency(neighbour.adjacency),
             Adjacency::Vacant
@@ -131,14 +132,14 @@ impl Neighbours {
         if vacant
             || !self.known.contains_key(&key) && tables.neighbours.get(network, address).is_some()
         {
-            return;
+            return false;
         }
         if !self.known.contains_key(&key) {
             let Some(gateway) = near_gateway(tables, network, address) else {
-                return;
+                return false;
             };
             if !self.add(key, gateway, Some(neighbour), now) {
-                return;
+                return false;
             }
         }
         match insert(tables, key, neighbour, now) {
@@ -149,8 +150,12 @@ impl Neighbours {
                     known.heard_at = now;
                     known.ask_at = now + CONFIRM_MS;
                 }
+                true
             }
-            Err(_) => self.remove(key),
+            Err(_) => {
+                self.remove(key);
+                false
+            }
         }
     }
 

@@ -110,7 +110,7 @@ pub struct Bench {
     pub counters: Arc<WorkerCounters>,
     pub channel: Arc<Channel>,
     reader: TablesReader,
-    pipeline: Pipeline,
+    pipeline: Pipeline<MemoryPacket>,
     routes: BTreeMap<u16, RouteWriter>,
 }
 
@@ -353,7 +353,8 @@ impl Bench {
         };
         assert_eq!(
             received + after.replicas - before.replicas + after.originated - before.originated,
-            (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed,
+            (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed + after.held
+                - before.held,
             "a packet was lost or counted twice: {outcome:?}"
         );
         outcome
@@ -391,7 +392,21 @@ impl Bench {
             consumed: self.counters.consumed.get(),
             replicas: self.counters.replicas.get(),
             originated: self.counters.originated.get(),
+            held: self.pipeline.held().len() as u64,
         }
+    }
+
+    /// Has the worker look at the packets that wait for a neighbour.
+    pub fn resume(&mut self) -> Vec<(InterfaceIndex, Vec<u8>)> {
+        self.tables.publish();
+        self.reader.online();
+        let tables = self.reader.view();
+        let observer = &mut Recorder::default();
+        self.pipeline
+            .resume(&tables, &mut self.state, &mut self.io, observer);
+        self.reader.offline();
+        let sent = std::mem::take(&mut self.io.sent).into_iter();
+        sent.map(|(to, packet)| (to, packet.frame())).collect()
     }
 
     /// Has the worker send a frame of the control thread into its network.
@@ -399,7 +414,7 @@ impl Bench {
         self.tables.publish();
         self.reader.online();
         let tables = self.reader.view();
-        Pipeline::deliver(
+        self.pipeline.deliver(
             &tables,
             &mut self.state,
             &mut self.io,
@@ -541,6 +556,7 @@ struct Numbers {
     consumed: u64,
     replicas: u64,
     originated: u64,
+    held: u64,
 }
 
 impl Numbers {
