@@ -1,13 +1,17 @@
-//! Golden packets: what a running Neutron was seen to do, byte for byte. The file
-//! is read as it is; the outer UDP source port is ours to choose and is masked.
+//! Golden packets, byte for byte: what a running Neutron was seen to do on VXLAN
+//! networks (`neutron.json`), and the same on VLAN networks (`vlan.json`, made by the
+//! script beside it). The files are read as they are; the outer UDP source port is ours
+//! to choose and is masked.
 
 mod common;
 
-use common::{Golden, GoldenRole, Outcome, SOURCE_PORT, golden_host};
+use common::{
+    Bench, GOLDEN_HM1, GOLDEN_HM2, Golden, GoldenRole, Outcome, SOURCE_PORT, golden_host, tag,
+};
 use serde::Deserialize;
 use vtepd_datapath::DropReason;
 use vtepd_datapath::route::neighbours::Neighbours;
-use vtepd_tables::InterfaceIndex;
+use vtepd_tables::{Access, Adjacency, InterfaceIndex};
 use vtepd_wire::craft;
 
 #[derive(Deserialize)]
@@ -24,7 +28,11 @@ struct Sent {
 }
 
 fn case(prefix: &str) -> Case {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/neutron.json");
+    case_of("neutron.json", prefix)
+}
+
+fn case_of(file: &str, prefix: &str) -> Case {
+    let file = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(file).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&text).unwrap();
     cases
@@ -173,4 +181,182 @@ fn p1_an_unknown_neighbour_is_asked_for_by_the_host() {
 #[test]
 fn g1_echo_to_the_gateway_is_answered() {
     check(&case("G1"), h1(), &[]);
+}
+
+/// VLAN networks: on both access interfaces the access VLANs 1 and 2, on the provider
+/// interface the segments 196 and 148.
+fn vlan_host(role: GoldenRole) -> Golden {
+    let mut bench = Bench::default();
+    let provider = bench.interface(0, "02:00:00:00:0b:01", 1500);
+    let access = bench.interface(1, "02:00:00:00:0a:01", 1500);
+    let access2 = bench.interface(2, "02:00:00:00:0a:02", 1500);
+    let (red, blue) = (common::network(1), common::network(2));
+    let port = bench.bind(1, access, Some(tag(1)), red);
+    let port2 = bench.bind(2, access2, Some(tag(2)), blue);
+    let segment = |bench: &mut Bench, at, vlan, network| {
+        let index = bench.bind(at, provider, Some(tag(vlan)), network);
+        bench.access(provider, Some(tag(vlan)), Access::Segment);
+        let snapshot = bench.tables.edit();
+        if let Adjacency::Port(port) = snapshot.adjacency_mut(index) {
+            port.segment = true;
+        }
+        let entry = snapshot.network_mut(network);
+        (entry.segment, entry.suppression) = (Some(index), true);
+        index
+    };
+    let red_segment = segment(&mut bench, 3, 196, red);
+    let blue_segment = segment(&mut bench, 4, 148, blue);
+    bench.flood(red, &[port, red_segment], &[]);
+    bench.flood(blue, &[port2, blue_segment], &[]);
+    let first = role != GoldenRole::H2;
+    let (vm1, vm2) = if first {
+        (port, red_segment)
+    } else {
+        (red_segment, port)
+    };
+    let vm3 = if role == GoldenRole::H1 {
+        blue_segment
+    } else {
+        port2
+    };
+    bench.station(red, "fa:16:3e:9a:b7:d4", &["192.168.1.9"], vm1);
+    bench.station(red, "fa:16:3e:b5:f9:75", &["192.168.1.10"], vm2);
+    bench.station(blue, "fa:16:3e:ad:31:3c", &["192.168.2.9"], vm3);
+    bench.gateway(5, red, 1, "fa:16:3e:5b:89:14", &["192.168.1.1/24"]);
+    bench.gateway(6, blue, 1, "fa:16:3e:fa:c6:99", &["192.168.2.1/24"]);
+    let (own, other) = if first {
+        (GOLDEN_HM1, GOLDEN_HM2)
+    } else {
+        (GOLDEN_HM2, GOLDEN_HM1)
+    };
+    bench.host_macs(own, &[(other, red_segment)]);
+    Golden {
+        bench,
+        underlay: provider,
+        access,
+        access2,
+    }
+}
+
+/// Which of the host's interfaces has this VLAN.
+fn interface_of(host: &Golden, frame: &[u8]) -> InterfaceIndex {
+    match u16::from_be_bytes([frame[14], frame[15]]) {
+        1 => host.access,
+        2 => host.access2,
+        _ => host.underlay,
+    }
+}
+
+#[track_caller]
+fn check_vlan(prefix: &str, role: GoldenRole, drops: &[DropReason]) {
+    let case = case_of("vlan.json", prefix);
+    let mut host = vlan_host(role);
+    let frame = craft::hex(&case.r#in);
+    let interface = interface_of(&host, &frame);
+    let outcome = host.bench.send(interface, &frame);
+    assert_eq!(outcome.drops, drops, "{}: {outcome:?}", case.name);
+    assert_eq!(outcome.events, [], "{}", case.name);
+    compare_vlan(&case, &host, &outcome.sent);
+}
+
+#[track_caller]
+fn compare_vlan(case: &Case, host: &Golden, sent: &[(InterfaceIndex, Vec<u8>)]) {
+    let expected: Vec<(InterfaceIndex, Vec<u8>)> = case
+        .out
+        .iter()
+        .map(|sent| craft::hex(&sent.hex))
+        .map(|frame| (interface_of(host, &frame), frame))
+        .collect();
+    for ((interface, frame), out) in expected.iter().zip(&case.out) {
+        assert_eq!(craft::verify(frame), Ok(()), "{}", case.name);
+        assert_eq!(*interface == host.underlay, out.port == "provider");
+    }
+    assert_eq!(sent, expected, "{}", case.name);
+}
+
+#[test]
+fn vlan_a1_arp_for_the_gateway_is_answered() {
+    check_vlan("A1", GoldenRole::H1, &[]);
+}
+
+#[test]
+fn vlan_a2_arp_is_answered_from_the_table() {
+    check_vlan("A2", GoldenRole::H1, &[]);
+}
+
+#[test]
+fn vlan_a3_an_announcement_is_not_answered_but_sent_on() {
+    check_vlan("A3", GoldenRole::H1, &[]);
+}
+
+#[test]
+fn vlan_a4_a_frame_to_the_gateway_from_the_segment_is_dropped() {
+    check_vlan("A4", GoldenRole::H1, &[DropReason::GatewayFromUnderlay]);
+}
+
+#[test]
+fn vlan_e2_same_network_other_host_changes_its_tag() {
+    check_vlan("E2 same-net diff-host (H1 tx)", GoldenRole::H1, &[]);
+}
+
+#[test]
+fn vlan_e2_same_network_other_host_is_delivered() {
+    check_vlan("E2 same-net diff-host (H2 rx)", GoldenRole::H2, &[]);
+}
+
+#[test]
+fn vlan_e3_other_network_same_host_is_routed() {
+    check_vlan("E3", GoldenRole::Together, &[]);
+}
+
+#[test]
+fn vlan_e4_other_network_other_host_is_routed_here() {
+    check_vlan("E4 diff-net diff-host (H1 tx)", GoldenRole::H1, &[]);
+}
+
+#[test]
+fn vlan_e4_other_network_other_host_arrives_from_the_gateway() {
+    check_vlan("E4 diff-net diff-host (H2 rx)", GoldenRole::H2, &[]);
+}
+
+#[test]
+fn vlan_p1_an_unknown_neighbour_is_asked_for_by_the_host() {
+    let case = case_of("vlan.json", "P1");
+    let mut host = vlan_host(GoldenRole::H1);
+    let (gateway, address) = (common::adjacency(6), common::ip("192.168.2.50"));
+    let mut neighbours = Neighbours::default();
+    let question = neighbours
+        .wanted(&host.bench.tables, gateway, address, 0)
+        .unwrap();
+    let sent = host.bench.deliver(&question);
+    // The ports of this host are asked as well: nobody knows where he is.
+    let (here, there): (Vec<_>, Vec<_>) = sent
+        .into_iter()
+        .partition(|(interface, _)| *interface == host.access2);
+    assert_eq!(here.len(), 1);
+    compare_vlan(&case, &host, &there);
+}
+
+#[test]
+fn vlan_m1_too_big_is_told_with_the_mtu() {
+    check_vlan("M1", GoldenRole::H1, &[DropReason::MtuExceeded]);
+}
+
+#[test]
+fn vlan_g1_echo_to_the_gateway_is_answered() {
+    check_vlan("G1", GoldenRole::H1, &[]);
+}
+
+/// The file is what the script makes of what it says.
+#[test]
+fn vlan_json_is_what_its_script_writes() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let python = std::process::Command::new("python3")
+        .args(["make_vlan.py", "--check"])
+        .current_dir(directory)
+        .status();
+    match python {
+        Ok(status) => assert!(status.success()),
+        Err(error) => eprintln!("not checked, as there is no Python here: {error}"),
+    }
 }
