@@ -111,10 +111,6 @@ class Cloud:
             others = {p["host"] for p in self.ports_of(network=name).values()} - {here}
             if not self.is_vlan(name):
                 network["hosts"] = sorted(others)
-            network["bindings"] = [
-                {"interface": port_name} | ({"vlan": port["vlan"]} if "vlan" in port else {})
-                for port_name, port in self.ports_of(host=here, network=name).items()
-            ]
         hosts = {name: dict(host) for name, host in self.hosts.items()}
         for name, host in hosts.items():
             host["vtep"] = self.vtep(name)

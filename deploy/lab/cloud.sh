@@ -27,6 +27,20 @@ cloud_vtepd() {
   vtepd_fill "$host" < <(cloud_ask state "$host")
 }
 
+# cloud_joined HOST...: these vtepds know the next hops to each other, so that not even a first packet is lost.
+cloud_joined() {
+  local host other
+  for host; do
+    for other; do
+      [[ $host == "$other" ]] || check "$host has found $other" wait_for 5 next_hop_found "$host" "$other"
+    done
+  done
+}
+
+next_hop_found() { # HOST HOST
+  [[ $(next_hop "$1" "$(jq -r --arg host "$2" '.hosts[$host].vtep | sub("/.*"; "")' "$LAB_DIR/cloud.json")") == reachable* ]]
+}
+
 # cloud_devices HOST: the devices and the end hosts of a vtepd that is not started yet.
 cloud_devices() {
   vtepd_uplink "$1"
@@ -34,16 +48,17 @@ cloud_devices() {
   cloud_vms vtepd_access "$1"
 }
 
-# cloud_vms COMMAND HOST: builds the end hosts of a host by "COMMAND HOST VM OPTION..." (options: endhost), and gives them
-# the gateways as their default routes. An end host's interface can have a larger MTU than the network: VM_MTU.
+# cloud_vms COMMAND HOST [OPTION...]: builds the end hosts of a host by "COMMAND HOST VM OPTION..." (options: endhost; those
+# given here win over the cloud's), and gives them the gateways as their default routes.
 cloud_vms() {
   local command=$1 host=$2 vm mac mtu vlan gateways addresses options
+  shift 2
   while read -r vm mac mtu vlan gateways addresses; do
-    options=("mac=$mac" "mtu=${VM_MTU:-$mtu}")
+    options=("mac=$mac" "mtu=$mtu")
     if [[ $vlan != - ]]; then options+=("vlan=$vlan"); fi
     if [[ $addresses != - ]]; then read -ra addresses <<<"${addresses//,/ }" && options+=("${addresses[@]}"); fi
     # shellcheck disable=SC2086 # "kernel_vm 10" is two words
-    $command "$host" "$vm" "${options[@]}"
+    $command "$host" "$vm" "${options[@]}" "$@"
     vm_gateways "$vm" "$gateways"
   done < <(cloud_ask vms "$host")
 }
