@@ -26,6 +26,7 @@ pub mod neighbours;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use vtepd_tables::route::{NextHop, Target, Vrf};
 use vtepd_tables::{Adjacency, AdjacencyIndex, Gateway, Neighbour, NetworkIndex, View};
 use vtepd_wire::{
@@ -468,16 +469,21 @@ impl<'a, O: Observer> Decide<'a, O> {
 /// none of a station (RFC 2644: broadcasts to a subnet are not forwarded).
 #[cold]
 fn unknown<'v>(egress: &'v Gateway, gateway: AdjacencyIndex, address: IpAddr) -> NoWay<'v> {
-    let on_subnet = egress.addresses.iter().find(|own| own.contains(&address));
-    match (address, on_subnet) {
-        (IpAddr::V4(_), Some(own))
-            if own.max_prefix_len() - own.prefix_len() > 1
-                && (own.broadcast() == address || own.network() == address) =>
-        {
-            NoWay::Broadcast
-        }
-        _ => NoWay::Unknown { gateway, address },
+    if is_broadcast(egress, address) {
+        NoWay::Broadcast
+    } else {
+        NoWay::Unknown { gateway, address }
     }
+}
+
+/// Whether an address is a broadcast to one of a gateway's subnets, in the form of today
+/// or the one of long ago (RFC 1812, 5.3.5). A link of two has none (RFC 3021).
+fn is_broadcast(gateway: &Gateway, address: IpAddr) -> bool {
+    let is_of = |own: &IpNet| {
+        own.max_prefix_len() - own.prefix_len() > 1
+            && (own.broadcast() == address || own.network() == address)
+    };
+    address.is_ipv4() && gateway.addresses.iter().any(is_of)
 }
 
 /// The address that an error to `source` comes from: one of the interface by which the

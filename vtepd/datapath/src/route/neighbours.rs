@@ -271,7 +271,7 @@ fn gateway_of(tables: &TablesWriter, at: AdjacencyIndex) -> Option<&vtepd_tables
     tables.staged().gateway(at)
 }
 
-/// The router's interface on whose subnet an address is.
+/// The router's interface on whose subnet an address is, one that a station may have.
 fn near_gateway(
     tables: &TablesWriter,
     network: NetworkIndex,
@@ -279,7 +279,9 @@ fn near_gateway(
 ) -> Option<AdjacencyIndex> {
     let network = tables.staged().network(network)?;
     let mut gateways = network.gateways().iter().copied();
-    gateways.find(|at| gateway_of(tables, *at).is_some_and(|own| own.is_near(address)))
+    let may_be_asked =
+        |own: &vtepd_tables::Gateway| own.is_near(address) && !super::is_broadcast(own, address);
+    gateways.find(|at| gateway_of(tables, *at).is_some_and(may_be_asked))
 }
 
 /// Who has `address`? Asked of all in the network of the router's interface, or of him
