@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::num::NonZeroU16;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::attachment::find;
-use super::{Attachment, Host, Interface, Kind, Spec, Subnet, SubnetSpec, Tag, Tpid, Vid};
+use super::{
+    Attachment, Flood, FloodSpec, Host, Kind, Segment, SegmentSpec, Spec, Subnet, SubnetSpec, Tpid,
+    Vid,
+};
 use crate::id::Id;
 use crate::refusal::Refusal;
 use crate::state::{Claim, Handle, Owner, Place, Staged, StagedTable, State, Table, Used, View};
@@ -102,67 +104,6 @@ fn or_default_learn_limit<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::
     Ok(Option::deserialize(from)?.unwrap_or(DEFAULT_LEARN_LIMIT))
 }
 
-/// A segment as written in the API.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "kebab-case", try_from = "SegmentFields")]
-#[schema(as = Segment)]
-pub enum SegmentSpec {
-    /// VXLAN between VTEPs.
-    Vxlan {
-        /// The VXLAN network identifier.
-        vni: Vni,
-    },
-    /// A VLAN of an interface.
-    Vlan {
-        /// The interface.
-        interface: Id,
-        /// The VLAN on it.
-        vlan: Vid,
-    },
-}
-
-/// The same with every field in sight: serde reads a tagged enum by way of a buffer, which loses the path
-/// of the field at fault.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SegmentFields {
-    #[serde(rename = "type")]
-    kind: SegmentType,
-    vni: Option<Vni>,
-    interface: Option<Id>,
-    vlan: Option<Vid>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum SegmentType {
-    Vxlan,
-    Vlan,
-}
-
-impl TryFrom<SegmentFields> for SegmentSpec {
-    type Error = &'static str;
-
-    fn try_from(fields: SegmentFields) -> Result<Self, &'static str> {
-        let SegmentFields {
-            kind,
-            vni,
-            interface,
-            vlan,
-        } = fields;
-        match (kind, vni, interface, vlan) {
-            (SegmentType::Vxlan, Some(vni), None, None) => Ok(Self::Vxlan { vni }),
-            (SegmentType::Vlan, None, Some(interface), Some(vlan)) => {
-                Ok(Self::Vlan { interface, vlan })
-            }
-            (SegmentType::Vxlan, ..) => Err("a segment of type vxlan has `vni` and nothing else"),
-            (SegmentType::Vlan, ..) => {
-                Err("a segment of type vlan has `interface` and `vlan` and nothing else")
-            }
-        }
-    }
-}
-
 /// A binding as written in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -176,169 +117,6 @@ pub struct BindingSpec {
     /// The tag's type; `802.1q` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpid: Option<Tpid>,
-}
-
-/// How a network floods, as written in the API.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "mode", rename_all = "kebab-case", try_from = "FloodFields")]
-#[schema(as = Flood)]
-pub enum FloodSpec {
-    /// One copy for each remote VTEP.
-    #[default]
-    IngressReplication,
-    /// One copy to an underlay multicast group.
-    Multicast {
-        /// The group.
-        #[schema(value_type = String, examples("239.1.1.1"))]
-        group: IpAddr,
-        /// The underlay interface it is joined on; by default the one of the VTEP's source address.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        interface: Option<Id>,
-        /// The UDP port that its receivers listen to; by default that of the first member host, or 4789.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<u16>, minimum = 1)]
-        udp_port: Option<NonZeroU16>,
-    },
-}
-
-/// The same with every field in sight, as for [`SegmentFields`].
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FloodFields {
-    mode: FloodMode,
-    group: Option<IpAddr>,
-    interface: Option<Id>,
-    udp_port: Option<NonZeroU16>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FloodMode {
-    IngressReplication,
-    Multicast,
-}
-
-impl TryFrom<FloodFields> for FloodSpec {
-    type Error = &'static str;
-
-    fn try_from(fields: FloodFields) -> Result<Self, &'static str> {
-        let FloodFields {
-            mode,
-            group,
-            interface,
-            udp_port,
-        } = fields;
-        match (mode, group, interface, udp_port) {
-            (FloodMode::IngressReplication, None, None, None) => Ok(Self::IngressReplication),
-            (FloodMode::Multicast, Some(group), interface, udp_port) => Ok(Self::Multicast {
-                group,
-                interface,
-                udp_port,
-            }),
-            (FloodMode::IngressReplication, ..) => {
-                Err("flooding by ingress-replication has no further fields")
-            }
-            (FloodMode::Multicast, ..) => Err("flooding by multicast needs `group`"),
-        }
-    }
-}
-
-/// A VXLAN network identifier: 1 to 16777215.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
-)]
-#[serde(try_from = "u64", into = "u32")]
-#[schema(value_type = u32, minimum = 1, maximum = 16_777_215)]
-pub struct Vni(u32);
-
-impl Vni {
-    /// The largest: 24 bits (RFC 7348 §5).
-    pub const MAX: u32 = (1 << 24) - 1;
-
-    /// The identifier, if it is in range.
-    #[must_use]
-    pub fn new(vni: u32) -> Option<Self> {
-        (1..=Self::MAX).contains(&vni).then_some(Self(vni))
-    }
-
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<u64> for Vni {
-    type Error = String;
-
-    fn try_from(vni: u64) -> Result<Self, String> {
-        u32::try_from(vni)
-            .ok()
-            .and_then(Self::new)
-            .ok_or_else(|| format!("a VNI is 1 to {}, not {vni}", Self::MAX))
-    }
-}
-
-impl From<Vni> for u32 {
-    fn from(vni: Vni) -> Self {
-        vni.get()
-    }
-}
-
-/// The form of a network on the wire between hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Segment {
-    /// VXLAN between VTEPs.
-    Vxlan(Vni),
-    /// A VLAN of an interface.
-    Vlan {
-        /// The interface.
-        interface: Handle<Interface>,
-        /// The VLAN on it, with an 802.1Q tag.
-        vid: Vid,
-    },
-}
-
-impl Segment {
-    /// Where a VLAN segment's frames enter and leave; `None` for VXLAN.
-    #[must_use]
-    pub fn attachment(self) -> Option<Attachment> {
-        match self {
-            Self::Vxlan(_) => None,
-            Self::Vlan { interface, vid } => Some(Attachment {
-                interface,
-                tag: Some(Tag {
-                    vid,
-                    tpid: Tpid::Dot1Q,
-                }),
-            }),
-        }
-    }
-}
-
-/// How broadcast, unknown unicast and multicast reach the other hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flood {
-    /// One copy for each remote VTEP.
-    IngressReplication,
-    /// One copy to an underlay multicast group.
-    Multicast {
-        /// The group.
-        group: IpAddr,
-        /// Where it is joined; `None`: on the interface of the VTEP's source address.
-        interface: Option<Handle<Interface>>,
-        /// The UDP port of its receivers; `None`: that of the first member host.
-        udp_port: Option<NonZeroU16>,
-    },
-}
-
-/// Groups that no router forwards and for which switches keep no members: 224.0.0.0/24 (RFC 5771 §4) and IPv6 groups
-/// of a scope up to a link's (RFC 4291 §2.7).
-fn is_link_local(group: IpAddr) -> bool {
-    match group {
-        IpAddr::V4(group) => group.octets()[..3] == [224, 0, 0],
-        IpAddr::V6(group) => group.octets()[1] & 0xf <= 2,
-    }
 }
 
 /// A network.
@@ -401,51 +179,6 @@ impl Network {
                 Err(Refusal::invalid(field, message))
             }
         }
-    }
-
-    fn resolve_segment(spec: &SegmentSpec, view: View<'_>) -> Result<Segment, Refusal> {
-        Ok(match spec {
-            SegmentSpec::Vxlan { vni } => Segment::Vxlan(*vni),
-            SegmentSpec::Vlan { interface, vlan } => {
-                let interface = find::<Interface>(interface, view, "/segment/interface")?;
-                Segment::Vlan {
-                    interface,
-                    vid: *vlan,
-                }
-            }
-        })
-    }
-
-    fn resolve_flood(spec: &FloodSpec, view: View<'_>) -> Result<Flood, Refusal> {
-        let FloodSpec::Multicast {
-            group,
-            interface,
-            udp_port,
-        } = spec
-        else {
-            return Ok(Flood::IngressReplication);
-        };
-        if !group.is_multicast() {
-            let message =
-                format!("{group} is not a multicast group: give one of 224.0.0.0/4 or ff00::/8");
-            return Err(Refusal::invalid("/flood/group", message));
-        }
-        if is_link_local(*group) {
-            let message = format!(
-                "{group} stays on its link, where it is not joined and reaches every host: give one of \
-                 239.0.0.0/8 or ff05::/16"
-            );
-            return Err(Refusal::invalid("/flood/group", message));
-        }
-        let interface = interface.as_ref();
-        let interface = interface
-            .map(|id| find::<Interface>(id, view, "/flood/interface"))
-            .transpose()?;
-        Ok(Flood::Multicast {
-            group: *group,
-            interface,
-            udp_port: *udp_port,
-        })
     }
 
     fn resolve_bindings(
@@ -578,10 +311,10 @@ impl Kind for Network {
     fn resolve(key: &Id, spec: NetworkSpec, view: View<'_>) -> Result<Self, Refusal> {
         let network = Self {
             id: key.clone(),
-            segment: Self::resolve_segment(&spec.segment, view)?,
+            segment: Segment::resolve(&spec.segment, view)?,
             mtu: spec.mtu,
             bindings: Self::resolve_bindings(&spec.bindings, view)?,
-            flood: Self::resolve_flood(&spec.flood, view)?,
+            flood: Flood::resolve(&spec.flood, view)?,
             hosts: Self::resolve_hosts(&spec.hosts, view)?,
             description: spec.description.map(Into::into),
             learning: spec.learning,
@@ -600,31 +333,14 @@ impl Kind for Network {
         NetworkSpec {
             id: None,
             description: self.description.as_deref().map(Into::into),
-            segment: match self.segment {
-                Segment::Vxlan(vni) => SegmentSpec::Vxlan { vni },
-                Segment::Vlan { interface, vid } => SegmentSpec::Vlan {
-                    interface: view.id_of(interface),
-                    vlan: vid,
-                },
-            },
+            segment: self.segment.spec(view),
             mtu: self.mtu,
             bindings: self
                 .bindings
                 .iter()
                 .map(|binding| BindingSpec::of(*binding, view))
                 .collect(),
-            flood: match self.flood {
-                Flood::IngressReplication => FloodSpec::IngressReplication,
-                Flood::Multicast {
-                    group,
-                    interface,
-                    udp_port,
-                } => FloodSpec::Multicast {
-                    group,
-                    interface: interface.map(|own| view.id_of(own)),
-                    udp_port,
-                },
-            },
+            flood: self.flood.spec(view),
             hosts: self.hosts.iter().map(|host| view.id_of(*host)).collect(),
             learning: self.learning,
             ageing: self.ageing,

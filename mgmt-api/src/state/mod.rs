@@ -17,8 +17,10 @@
 mod claims;
 mod fingerprints;
 mod routing;
+mod stations;
 mod table;
 mod transaction;
+mod underlay;
 mod validate;
 mod view;
 
