@@ -150,8 +150,8 @@ pub struct NetworkFields {
     /// Whether ARP and ND for known ports are answered here
     #[arg(long)]
     arp_suppression: Option<bool>,
-    /// A subnet, PREFIX[,gateway=IP][,dns=IP,…][,route=PREFIX=VIA][,dhcp=false][,lease=SECONDS][,mode=IPV6-MODE]
-    /// [,option=NAME=VALUE]; may be repeated
+    /// A subnet: its prefix, then any of gateway=IP, dns=IP, route=PREFIX=VIA, dhcp=false, lease=SECONDS,
+    /// mode=IPV6-MODE and option=NAME=VALUE, with commas between; may be repeated
     #[arg(long = "subnet", value_name = "PREFIX[,gateway=IP…]")]
     subnets: Vec<String>,
     /// Whether frames to a gateway are taken from the underlay
