@@ -104,23 +104,30 @@ proptest! {
     ) {
         let mut host = busy_host();
         host.io.pool = Some(pool);
-        for interface in [UNDERLAY, PORT1, PORT3] {
+        for interface in [UNDERLAY, PORT1, PORT2, PORT3] {
             let here: Vec<&Arrival> = arrivals.iter().filter(|a| a.interface == interface).collect();
             let burst: Burst<MemoryPacket> = here.iter().map(|arrival| arrival.packet()).collect();
             let bytes: usize = burst.iter().map(Packet::frame_len).sum();
             let before = (traffic(&host), host.io.discarded, host.io.pool.unwrap());
+            let waited = host.held();
             // Conservation of packets is asserted in here.
             let outcome = host.send_burst(interface, burst);
             let after = (traffic(&host), host.io.discarded, host.io.pool.unwrap());
+            let waiting = host.held() - waited;
             let sent: usize = outcome.sent.iter().map(|(_, frame)| frame.len()).sum();
             let expected = [here.len(), bytes, outcome.sent.len(), sent];
             for (position, expected) in expected.into_iter().enumerate() {
                 prop_assert_eq!(after.0[position] - before.0[position], expected as u64);
             }
             let (freed, copied) = (after.1 - before.1, before.2 - after.2);
-            prop_assert_eq!(here.len() + copied, outcome.sent.len() + freed, "buffers");
+            prop_assert_eq!(here.len() + copied, outcome.sent.len() + freed + waiting, "buffers");
         }
         prop_assert_eq!(host.counters.events_lost.get(), 0);
+        // Who waits is told, or not, and gone.
+        host.state.now += 4;
+        let (freed, waiting) = (host.io.discarded, host.held());
+        let sent = host.resume().len();
+        prop_assert_eq!((host.held(), sent + host.io.discarded - freed), (0, waiting));
     }
 
     /// What is forwarded is the tenant's frame, unharmed: only its tag may have changed

@@ -12,8 +12,12 @@ struct Repeat(Host);
 
 impl Repeat {
     fn send(&mut self, interface: InterfaceIndex, packet: MemoryPacket) -> Outcome {
-        self.0.state.now = self.0.state.now.wrapping_add(1);
-        self.0.send_packet(interface, packet)
+        let outcome = self.0.send_packet(interface, packet);
+        self.0.asked();
+        // Longer than a packet waits for its neighbour.
+        self.0.state.now = self.0.state.now.wrapping_add(4);
+        self.0.resume();
+        outcome
     }
 }
 
@@ -93,9 +97,11 @@ fn any_headroom() {
                 .clone()
                 .all(|reason| whole.drops.contains(reason) || *reason == no_headroom);
             assert!(kept && known, "headroom {headroom}: {outcome:?}");
+            // Without room for an error there is one packet less.
+            let untold = usize::from(outcome.drops == [no_headroom] && whole.drops.len() == 1);
             assert_eq!(
                 outcome.sent.len() + outcome.drops.len(),
-                whole.sent.len() + whole.drops.len()
+                whole.sent.len() + whole.drops.len() - whole.sent.len().min(untold)
             );
         }
     }

@@ -6,12 +6,29 @@ use vtepd_wire::{Mac, craft, ipv6};
 
 use super::*;
 
-/// The host of the picture; it learns, and carries tenants' tags.
+/// The host of the picture with its router; it learns, carries tenants' tags, guards
+/// one port and has all services.
 pub fn busy_host() -> Host {
-    host().change(red(), |network| {
-        network.learning = true;
-        network.vlan_transparent = true;
-    })
+    let mut host = routed_host()
+        .guarded(VM2, &[VM2_IP, VM2_IP6], PORT2)
+        .allowed(PORT2, &[(VM2, "10.0.0.50/32"), (NOBODY, "fd00::50/128")])
+        .change(red(), |network| {
+            network.learning = true;
+            network.vlan_transparent = true;
+            network.services = vtepd_tables::Services {
+                dhcp4: true,
+                dhcp6: true,
+                advertise: true,
+            };
+        });
+    host.change_gateway(adjacency(AT_BLUE), |gateway| gateway.mtu = 1280);
+    host.route(
+        1,
+        "172.16.0.0/12",
+        &[via(AT_RED, VM2_IP), via(AT_BLUE, VM6_IP)],
+    );
+    host.route(1, "192.0.2.0/24", &[via(AT_RED, GW_RED_IP)]);
+    host
 }
 
 /// Frames, each with the interface it comes in by.
@@ -24,10 +41,16 @@ pub fn corpus() -> Vec<(InterfaceIndex, Vec<u8>)> {
     let from_tunnel = inner()
         .into_iter()
         .flat_map(|frame| [tunnelled(&frame), tunnelled6(&frame)]);
-    let underlay = from_tunnel.chain(others()).map(|frame| (UNDERLAY, frame));
+    let from_hosts = from_hosts().into_iter().map(|frame| tunnelled(&frame));
+    let underlay = from_tunnel.chain(from_hosts).chain(others());
+    let underlay = underlay.map(|frame| (UNDERLAY, frame));
+    let to_gateway = to_gateway().into_iter().map(|frame| (PORT1, frame));
+    let guarded = from_guarded().into_iter().map(|frame| (PORT2, frame));
     from_port
         .clone()
         .chain(from_tagged)
+        .chain(to_gateway)
+        .chain(guarded)
         .chain(underlay)
         .collect()
 }
@@ -77,6 +100,126 @@ fn from_port() -> Vec<Vec<u8>> {
             .tcp(1, 2, 2, b"syn"),
         craft::ethernet(VM4, VM1).payload(0x88b5, b"x"),
         vec![0; 10],
+    ]
+}
+
+/// What a station sends its gateway.
+fn to_gateway() -> Vec<Vec<u8>> {
+    let v4 = |destination: &str| craft::ethernet(GW_RED, VM1).ipv4(VM1_IP, destination);
+    let v6 = |destination: &str| craft::ethernet(GW_RED, VM1).ipv6(VM1_IP6, destination);
+    let gateways_group = ipv6::solicited_node(GW_RED_IP6.parse().unwrap());
+    vec![
+        v4(VM6_IP).udp(1, 2, b"here"),
+        v4(VM7_IP).tcp(1, 2, 2, b"there"),
+        v4(VM7_IP).options(&[1; 40]).udp(1, 2, &[7; 90]),
+        v4(VM6_IP).options(&[131, 7, 4, 10, 1, 0, 7]).udp(1, 2, b""),
+        v4(VM6_IP).may_fragment().udp(1, 2, &[7; 1400]),
+        v4(VM7_IP).fragment(5, 1480, true).payload(17, &[7; 1400]),
+        v4(VM6_IP).udp(1, 2, &[7; 1400]),
+        v4(VM6_IP).ttl(1).udp(1, 2, &[7; 601]),
+        v4("10.1.0.99").udp(1, 2, b"unknown"),
+        v4("172.16.0.1").udp(1, 2, b"two ways"),
+        v4("198.51.100.1").udp(1, 2, b"no way"),
+        v4("192.0.2.1").udp(1, 2, b"a loop"),
+        v4("10.1.0.255").udp(1, 2, b""),
+        v4("127.0.0.1").udp(1, 2, b""),
+        v4(GW_BLUE_IP).icmp_echo(1, 1, &[7; 301]),
+        v4(GW_RED_IP).udp(1, 2, b"nobody listens"),
+        v4(GW_RED_IP).payload(132, &[0; 12]),
+        craft::pad(v4(VM6_IP).udp(1, 2, b"")),
+        v6(VM6_IP6).udp(1, 2, b"here"),
+        v6(VM7_IP6)
+            .hop_by_hop()
+            .destination_options()
+            .tcp(1, 2, 2, b"there"),
+        v6(VM6_IP6).udp(1, 2, &[7; 1401]),
+        v6(VM6_IP6).ttl(1).udp(1, 2, &[7; 1301]),
+        v6("fd01::99").udp(1, 2, b"unknown"),
+        v6("2001:db8:5::1").udp(1, 2, b"no way"),
+        v6(GW_BLUE_IP6).icmp_echo(1, 1, &[7; 301]),
+        v6(GW_RED_IP6).hop_by_hop().icmp_echo(1, 1, b""),
+        v6(GW_RED_IP6).udp(1, 2, b"nobody listens"),
+        v6(GW_RED_IP6).payload(132, &[0; 12]),
+        craft::ethernet(BROADCAST, VM1).arp_request(VM1_IP, GW_RED_IP),
+        craft::ethernet(GW_RED, VM1).arp_request(VM1_IP, GW_RED_IP),
+        craft::ethernet(BROADCAST, VM1).arp_reply(GW_RED_IP, VM2_IP),
+        craft::ethernet(Mac::multicast_of_v6(gateways_group), VM1)
+            .ipv6(VM1_IP6, gateways_group)
+            .solicitation(GW_RED_IP6),
+        craft::ethernet(OWN_HM, VM1).arp_reply("10.0.0.99", "0.0.0.0"),
+        craft::ethernet(PEER_HM, VM1).arp_reply("10.0.0.99", "0.0.0.0"),
+        craft::ethernet(VM2, PEER_HM).payload(0x88b5, b"x"),
+        craft::ethernet(BROADCAST, VM1)
+            .ipv4("0.0.0.0", "255.255.255.255")
+            .udp(68, 67, &[1; 300]),
+        craft::ethernet("33:33:00:01:00:02", VM1)
+            .ipv6("fe80::1", "ff02::1:2")
+            .udp(546, 547, &[1; 100]),
+        craft::ethernet("33:33:00:00:00:02", VM1)
+            .ipv6("fe80::1", "ff02::2")
+            .ttl(255)
+            .icmp(133, 0, 0, &[]),
+    ]
+}
+
+/// What a guarded port may send, and what not.
+fn from_guarded() -> Vec<Vec<u8>> {
+    let v4 = |source: &str| craft::ethernet(VM1, VM2).ipv4(source, VM1_IP);
+    let v6 = |source: &str| craft::ethernet(VM1, VM2).ipv6(source, VM1_IP6);
+    let all = || craft::ethernet("33:33:00:00:00:01", VM2).ipv6(VM2_IP6, "ff02::1");
+    vec![
+        v4(VM2_IP).udp(1, 2, b"own"),
+        v4("10.0.0.50").udp(1, 2, b"of a pair"),
+        v4(VM3_IP).udp(1, 2, b"spoofed"),
+        v4(VM2_IP).udp(67, 68, b"offer"),
+        v6(VM2_IP6).udp(1, 2, b"own"),
+        v6(VM1_IP6).udp(1, 2, b"spoofed"),
+        v6(VM2_IP6)
+            .hop_by_hop()
+            .fragment(1, 0, true)
+            .payload(17, &[7; 80]),
+        all().advertisement(VM2_IP6, 1 << 29),
+        all().advertisement(GW_RED_IP6, 1 << 29),
+        all()
+            .destination_options()
+            .ttl(255)
+            .icmp(134, 0, 0, &[0; 8]),
+        craft::ethernet(BROADCAST, VM2).arp_request(VM2_IP, VM1_IP),
+        craft::ethernet(BROADCAST, VM2).arp_request(VM3_IP, VM1_IP),
+        craft::ethernet(VM1, NOBODY)
+            .ipv6("fd00::50", VM1_IP6)
+            .udp(1, 2, b""),
+        craft::ethernet(VM1, VM3).payload(0x88b5, b"x"),
+        craft::ethernet(VM1, VM2).payload(40, &[0xaa; 40]),
+        tagged(5, &tagged(6, &tagged(7, &v4(VM2_IP).udp(1, 2, b"")))),
+        craft::ethernet(GW_RED, VM2)
+            .ipv4(VM2_IP, VM6_IP)
+            .udp(1, 2, b"routed"),
+    ]
+}
+
+/// What the routers of other hosts send to this one's stations.
+fn from_hosts() -> Vec<Vec<u8>> {
+    let probe =
+        vtepd_wire::arp::Packet::probe(PEER_HM.parse().unwrap(), "10.0.0.99".parse().unwrap());
+    vec![
+        craft::ethernet(VM1, PEER_HM)
+            .ipv4(VM7_IP, VM1_IP)
+            .udp(1, 2, b"routed"),
+        craft::ethernet(VM3, PEER_HM)
+            .ipv6(VM7_IP6, VM1_IP6)
+            .udp(1, 2, b"routed"),
+        craft::ethernet(VM4, PEER_HM)
+            .ipv4(VM7_IP, VM4_IP)
+            .udp(1, 2, b"not here"),
+        craft::ethernet(BROADCAST, PEER_HM).arp(probe),
+        craft::ethernet(BROADCAST, PEER_HM).payload(0x88b5, b"x"),
+        craft::ethernet(VM1, OWN_HM).payload(0x88b5, b"x"),
+        craft::ethernet(GW_RED, VM4)
+            .ipv4(VM4_IP, VM6_IP)
+            .udp(1, 2, b""),
+        craft::ethernet(BROADCAST, VM4).arp_request(VM4_IP, GW_RED_IP),
+        craft::ethernet(OWN_HM, VM4).arp_reply("10.0.0.98", "0.0.0.0"),
     ]
 }
 

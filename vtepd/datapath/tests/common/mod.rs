@@ -335,10 +335,16 @@ impl Bench {
         let received = burst.len() as u64;
         let before = self.numbers();
         let recorder = self.process(interface, &mut burst);
+        self.outcome(received, &before, recorder)
+    }
+
+    /// What became of the packets received, and of those held `before`.
+    #[track_caller]
+    fn outcome(&mut self, received: u64, before: &Numbers, recorder: Recorder) -> Outcome {
         let after = self.numbers();
         let sent = std::mem::take(&mut self.io.sent);
         let outcome = Outcome {
-            drops: after.drops_since(&before),
+            drops: after.drops_since(before),
             consumed: after.consumed - before.consumed,
             events: self.events(),
             sent: sent
@@ -352,9 +358,9 @@ impl Bench {
                 .collect(),
         };
         assert_eq!(
-            received + after.replicas - before.replicas + after.originated - before.originated,
-            (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed + after.held
-                - before.held,
+            received + before.held + after.replicas - before.replicas + after.originated
+                - before.originated,
+            (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed + after.held,
             "a packet was lost or counted twice: {outcome:?}"
         );
         outcome
@@ -397,16 +403,22 @@ impl Bench {
     }
 
     /// Has the worker look at the packets that wait for a neighbour.
+    #[track_caller]
     pub fn resume(&mut self) -> Vec<(InterfaceIndex, Vec<u8>)> {
         self.tables.publish();
         self.reader.online();
+        let before = self.numbers();
         let tables = self.reader.view();
-        let observer = &mut Recorder::default();
+        let mut recorder = Recorder::default();
         self.pipeline
-            .resume(&tables, &mut self.state, &mut self.io, observer);
+            .resume(&tables, &mut self.state, &mut self.io, &mut recorder);
         self.reader.offline();
-        let sent = std::mem::take(&mut self.io.sent).into_iter();
-        sent.map(|(to, packet)| (to, packet.frame())).collect()
+        self.outcome(0, &before, recorder).sent
+    }
+
+    /// Packets that wait for a neighbour.
+    pub fn held(&self) -> usize {
+        self.pipeline.held().len()
     }
 
     /// Has the worker send a frame of the control thread into its network.
