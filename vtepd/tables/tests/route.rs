@@ -160,7 +160,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     /// Enough for the indexed forms, crowded in the corner that the changes touch.
     #[test]
@@ -232,7 +232,7 @@ fn routes_grow_and_shrink_through_all_forms() {
 /// Ranges that touch, so that every list of them ends at an address that is asked for.
 #[test]
 fn more_changes_than_are_remembered_are_all_published() {
-    const COUNT: u32 = 40_000;
+    const COUNT: u32 = 20_000;
     let mut writer = RouteWriter::new(100_000);
     for round in 0..2 {
         let to = |number: u32| target((number % 3 + round) as u16);
