@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Golden, GoldenRole, SOURCE_PORT, golden_host};
+use common::{Golden, GoldenRole, Outcome, SOURCE_PORT, golden_host};
 use vtepd_datapath::DropReason;
 use vtepd_wire::craft;
 
@@ -39,9 +39,13 @@ fn every_drop_reason_is_documented_as_it_is() {
     assert_eq!(rows.len(), DropReason::COUNT);
 }
 
-/// Input and output of a golden packet.
+/// Input and output of a golden packet; empty where it has none.
 fn golden(name: &str) -> (Vec<u8>, Vec<u8>) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/neutron.json");
+    golden_of("neutron.json", name)
+}
+
+fn golden_of(file: &str, name: &str) -> (Vec<u8>, Vec<u8>) {
+    let file = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
     let cases: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let case = cases
@@ -50,60 +54,152 @@ fn golden(name: &str) -> (Vec<u8>, Vec<u8>) {
         .iter()
         .find(|case| case["name"].as_str().unwrap().starts_with(name))
         .unwrap();
-    let bytes = |hex: &serde_json::Value| craft::hex(hex.as_str().unwrap());
+    let bytes = |hex: &serde_json::Value| craft::hex(hex.as_str().unwrap_or_default());
     (bytes(&case["in"]), bytes(&case["out"][0]["hex"]))
 }
 
-fn h1() -> Golden {
-    golden_host(GoldenRole::H1)
+const E4_OUT: &str = "E4 diff-net diff-host (H1 tx)";
+const E4_IN: &str = "E4 diff-net diff-host (H2 rx)";
+const H1: GoldenRole = GoldenRole::H1;
+const H2: GoldenRole = GoldenRole::H2;
+
+/// The golden packets that the walk follows, and the host that it follows them on.
+const WALKED: [(&str, GoldenRole); 10] = [
+    ("E2 same-net diff-host (H1 tx)", H1),
+    ("E2 same-net diff-host (H2 rx)", H2),
+    ("E3", GoldenRole::Together),
+    (E4_OUT, H1),
+    (E4_IN, H2),
+    ("A1", H1),
+    ("A2", H1),
+    ("A3", H1),
+    ("A4", H1),
+    ("G1", H1),
+];
+
+/// Ethernet, IPv4, UDP and VXLAN before a frame.
+const OUTER: usize = 50;
+
+fn send(name: &str, host: &mut Golden) -> Outcome {
+    let (frame, _) = golden(name);
+    let from_underlay = frame.starts_with(&[0x02]);
+    let interface = if from_underlay {
+        host.underlay
+    } else {
+        host.access
+    };
+    host.bench.send(interface, &frame)
 }
 
-fn h2() -> Golden {
-    golden_host(GoldenRole::H2)
+fn has_decisions(walk: &str, name: &str, outcome: &Outcome) {
+    let decisions: Vec<String> = outcome
+        .decisions
+        .iter()
+        .map(|decision| format!("{decision:?}"))
+        .collect();
+    let decisions = decisions.join("\n");
+    assert!(
+        walk.contains(&format!("```text\n{decisions}\n```")),
+        "{name}: the walk must have\n{decisions}"
+    );
 }
 
 #[test]
 fn the_packet_walk_has_the_decisions_that_are_made() {
     let walk = document("packet-walk.md");
-    for (name, mut host) in [
-        ("E2 same-net diff-host (H1 tx)", h1()),
-        ("E2 same-net diff-host (H2 rx)", h2()),
-        ("A2", h1()),
-        ("A3", h1()),
-    ] {
-        let (frame, _) = golden(name);
-        let interface = if name.ends_with("rx)") {
-            host.underlay
-        } else {
-            host.access
-        };
-        let decisions: Vec<String> = host
-            .bench
-            .send(interface, &frame)
-            .decisions
-            .iter()
-            .map(|decision| format!("{decision:?}"))
-            .collect();
-        println!("{name}\n{}\n", decisions.join("\n"));
-        assert!(
-            walk.contains(&decisions.join("\n")),
-            "{name}: the walk must have\n{}",
-            decisions.join("\n")
-        );
+    for (name, role) in WALKED.into_iter().chain([("M1", H1)]) {
+        let outcome = send(name, &mut golden_host(role));
+        has_decisions(&walk, name, &outcome);
     }
+    let mut host = golden_host(H1);
+    let outcome = host.bench.send(host.access, &to_an_unknown_neighbour());
+    has_decisions(&walk, "P1", &outcome);
+}
+
+/// VM1 pings the address that P1 asks for.
+fn to_an_unknown_neighbour() -> Vec<u8> {
+    craft::ethernet("fa:16:3e:5b:89:14", "fa:16:3e:9a:b7:d4")
+        .ipv4("192.168.1.9", "192.168.2.50")
+        .icmp_echo(1, 1, b"vtepd")
+}
+
+/// The packets that a document shows: in blocks of code, lines that begin with bytes in
+/// hexadecimal, after "in" or "out" or by themselves.
+fn shown(document: &str) -> Vec<Vec<u8>> {
+    let is_hex = |word: &&str| {
+        let digits = word.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+        digits && word.len().is_multiple_of(2)
+    };
+    let mut packets: Vec<Vec<u8>> = vec![];
+    for block in document.split("```").skip(1).step_by(2) {
+        packets.push(vec![]);
+        for line in block.lines() {
+            let words = line.trim_start_matches("out").trim_start_matches("in");
+            if words.len() < line.len() {
+                packets.push(vec![]);
+            }
+            let hex: String = words.split_whitespace().take_while(is_hex).collect();
+            if let Some(packet) = packets.last_mut() {
+                packet.extend(craft::hex(&hex));
+            }
+        }
+    }
+    packets
+}
+
+#[test]
+fn the_packet_walk_has_the_packets_that_come_and_go() {
+    let shown = shown(&document("packet-walk.md"));
+    let must_have = |packet: &[u8], what: &str| {
+        let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(shown.iter().any(|shown| shown == packet), "{what}: {hex}");
+    };
+    // What is in the tunnel; the header of the tunnel has a table of its own.
+    let inner = |frame: &[u8]| {
+        let outer = if frame.starts_with(&[0x02]) { OUTER } else { 0 };
+        frame[outer..].to_vec()
+    };
+    for (name, _) in WALKED {
+        let (frame, sent) = golden(name);
+        must_have(&inner(&frame), name);
+        if !sent.is_empty() {
+            must_have(&inner(&sent), name);
+        }
+    }
+    must_have(&inner(&golden("P1").1), "P1");
+    for name in [E4_OUT, E4_IN] {
+        let (frame, sent) = golden_of("vlan.json", name);
+        must_have(&frame, name);
+        must_have(&sent, name);
+    }
+}
+
+/// Of the too big packet and the error about it, the walk shows the headers.
+#[test]
+fn the_packet_walk_has_the_error_about_a_packet_that_is_too_big() {
+    let shown = shown(&document("packet-walk.md"));
+    let (frame, _) = golden("M1");
+    let outcome = send("M1", &mut golden_host(H1));
+    let (_, sent) = outcome.one();
+    let headers = [&frame[..14 + 28], &sent[..14 + 28]];
+    assert!(
+        headers
+            .iter()
+            .all(|headers| shown.iter().any(|shown| shown == headers))
+    );
 }
 
 #[test]
 fn the_packet_walk_has_the_bytes_that_are_sent() {
     let (_, mut sent) = golden("E2 same-net diff-host (H1 tx)");
     let text = document("packet-walk.md");
-    let hex: String = rows(&text, "## The outer header")
+    let hex: String = rows(&text, "### The outer header")
         .iter()
         .map(|row| row[0].replace(['`', ' '], ""))
         .collect();
     let mut shown = craft::hex(&hex);
     let header = shown.len();
-    assert_eq!(header, 50);
+    assert_eq!(header, OUTER);
     sent[SOURCE_PORT].fill(0);
     shown[SOURCE_PORT].fill(0);
     assert_eq!(shown, sent[..header]);
