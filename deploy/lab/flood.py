@@ -5,12 +5,13 @@
 
 The kinds: arp (requests for addresses of its network), nd (solicitations), gateway-arp (requests for the gateway),
 dhcp (discoveries), solicit (router solicitations), unknown (IPv4 to addresses of another network that nobody has), ttl
-(packets whose TTL runs out at the gateway). Prints how many frames it has sent.
+(packets whose TTL runs out at the gateway). Ends after --seconds or by SIGTERM, and prints how many frames it has sent.
 """
 
 import argparse
 import logging
 import random
+import signal
 import socket
 import time
 
@@ -66,7 +67,7 @@ def main():
     parser.add_argument("--gateway", required=True)
     parser.add_argument("--source", default="192.168.1.11")
     parser.add_argument("--source6", default="2001:db8:1::11")
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rate", type=float, default=20000, help="frames in a second, at most")
     options = parser.parse_args()
 
@@ -75,9 +76,11 @@ def main():
     random.shuffle(frames)
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sock.bind((options.dev, 0))
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     print("begins", flush=True)  # who waits for that measures no start of Python
     begin, sent = time.monotonic(), 0
-    while (now := time.monotonic() - begin) < options.seconds:
+    while (now := time.monotonic() - begin) < options.seconds and not stop:
         if sent > now * options.rate:
             time.sleep(0.001)
             continue

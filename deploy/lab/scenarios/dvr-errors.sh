@@ -101,8 +101,11 @@ section "Nowhere to go"
 check "no route" counted "no-route +1" ping_hears red1 203.0.113.1 "From 192.168.1.1 icmp_seq=1 Destination Net Unreachable"
 check "no route, IPv6" counted "no-route +1" ping_hears red1 2001:db8:ffff::1 "From 2001:db8:1::1 icmp_seq=1 Destination unreachable: No route"
 capture_start probe fabric h1 udp port 4789
-check "an address that nobody has" counted "neighbour-unknown +1" fails ping_once red1 192.168.2.99
+check "an address that nobody has" counted "neighbour-unknown +1" \
+  ping_hears red1 192.168.2.99 "From 192.168.1.1 icmp_seq=1 Destination Host Unreachable" -W 6
 capture_stop probe
+check "the same, IPv6" counted "neighbour-unknown +1" \
+  ping_hears red1 2001:db8:2::99 "From 2001:db8:1::1 icmp_seq=1 Destination unreachable: Address unreachable" -W 6
 # The inner frame begins 16 bytes behind the start of UDP: its source, its ARP sender address, its ARP target address.
 check "h1 asks for it by a probe from its own DVR MAC" test "$(captured probe \
   'src host 192.0.2.11 and udp[22:4] = 0xfa163f00 and udp[28:2] = 0x0806 and udp[44:4] = 0 and udp[54:4] = 0xc0a80263')" -ge 1

@@ -121,11 +121,14 @@ check "a DHCP discovery from 0.0.0.0" counted "" on red1 env LEASE="$LAB_DIR/red
   udhcpc -i eth0 -n -q -f -t 2 -T 1 -s "$LAB_HOME/dhcp_client.sh"
 
 section "An allowed pair"
+on blue1 sysctl -qw net.ipv4.icmp_echo_ignore_all=1 # its answers would look for people who are not there
+capture_start allowed blue1 eth0 src net 192.168.1.64/26
 check "red1 may send from 192.168.1.64/26" port_red1 '{ "allowed_address_pairs": [{ "address": "192.168.1.64/26" }] }'
-# blue1 answers, and its answer finds nobody who has the address.
-check "the first of it" counted "neighbour-unknown +1" misbehave 4 spoofed-address --claim 192.168.1.64
-check "the last of it" counted "neighbour-unknown +1" misbehave 4 spoofed-address --claim 192.168.1.127
+check "the first of it" counted "" misbehave 4 spoofed-address --claim 192.168.1.64
+check "the last of it" counted "" misbehave 4 spoofed-address --claim 192.168.1.127
 check "not the one behind it" counted "spoofed-address +1" misbehave 4 spoofed-address --claim 192.168.1.128
+capture_stop allowed
+check "blue1 has the two" test "$(captured allowed)" = 2
 check "nor by another MAC" counted "spoofed-mac +1" misbehave 4 spoofed-mac
 check "unless the pair says so" port_red1 \
   '{ "allowed_address_pairs": [{ "address": "192.168.1.11", "mac": "fa:16:3e:00:01:77" }] }'
