@@ -1,7 +1,8 @@
 //! The whole pipeline over any frames, by any interface, in any buffers, with
 //! several settings of the tables. Nothing panics; every packet and every buffer is
 //! accounted for; what leaves for the underlay has a sound outer header, and is sound
-//! to its end when it came in so; tenants never meet.
+//! to its end when it came in so; tenants, who have routers, never meet; no packet waits
+//! for ever.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]
@@ -15,18 +16,28 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use vtepd_datapath::memory::MemoryPacket;
 use vtepd_datapath::packet::BURST;
-use vtepd_tables::InterfaceIndex;
+use vtepd_tables::{Access, InterfaceIndex, Services};
 use vtepd_wire::{FromBytes, craft, ethernet, frame, ipv4, ipv6, udp, vxlan};
 
-const BLUE_VNI: u32 = 2000;
-const BLUE1: InterfaceIndex = InterfaceIndex(5);
-const BLUE2: InterfaceIndex = InterfaceIndex(6);
-const INTERFACES: [InterfaceIndex; 6] = [UNDERLAY, PORT1, PORT2, PORT3, BLUE1, BLUE2];
+/// The other tenant's two networks, which have the addresses of RED and BLUE.
+const GREEN_VNI: u32 = 2000;
+const YELLOW_VNI: u32 = 2001;
+const GREEN1: InterfaceIndex = InterfaceIndex(5);
+const YELLOW1: InterfaceIndex = InterfaceIndex(6);
+/// Where the first tenant's VLAN segments are, when he has some.
+const PROVIDER: InterfaceIndex = InterfaceIndex(9);
+const INTERFACES: [InterfaceIndex; 8] = [
+    UNDERLAY, PORT1, PORT2, PORT3, PORT4, GREEN1, YELLOW1, PROVIDER,
+];
+/// Different hosts; making one takes as long as many inputs.
+const HOSTS: u8 = 64;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
     settings: u8,
     pool: u8,
+    /// Whether who is asked for answers.
+    answers: bool,
     arrivals: Vec<Arrival>,
 }
 
@@ -45,8 +56,19 @@ enum Frame {
     /// Any bytes behind sound outer headers.
     Tunnelled {
         v6: bool,
-        blue: bool,
+        network: u8,
         inner: Vec<u8>,
+    },
+    /// Any payload in a sound IP header to a gateway.
+    Routed {
+        v6: bool,
+        tunnelled: bool,
+        destination: u8,
+        ttl: u8,
+        protocol: u8,
+        fragment: u16,
+        len: u16,
+        payload: Vec<u8>,
     },
     /// A frame of the corpus with changes, its IPv4 header sealed again or not.
     Known {
@@ -61,10 +83,38 @@ impl Frame {
     fn bytes(&self, corpus: &[(InterfaceIndex, Vec<u8>)]) -> Vec<u8> {
         match self {
             Self::Raw(bytes) => bytes.clone(),
-            Self::Tunnelled { v6, blue, inner } => {
-                let vni = if *blue { BLUE_VNI } else { RED_VNI };
+            Self::Tunnelled { v6, network, inner } => {
+                let vnis = [RED_VNI, BLUE_VNI, GREEN_VNI, YELLOW_VNI];
+                let vni = vnis[usize::from(*network) % vnis.len()];
                 let begin = if *v6 { from_peer6() } else { from_peer() };
                 begin.vxlan(50_000, vni, inner)
+            }
+            Self::Routed {
+                v6,
+                tunnelled: in_tunnel,
+                destination,
+                ttl,
+                protocol,
+                fragment,
+                len,
+                payload,
+            } => {
+                let mut payload = payload.clone();
+                payload.resize(usize::from(*len % 1600).max(payload.len()), 0x5a);
+                let pick = |of: &[&'static str]| of[usize::from(*destination) % of.len()];
+                let link = craft::ethernet(GW_RED, VM1);
+                let packet = if *v6 {
+                    let packet = link.ipv6(VM1_IP6, pick(&DESTINATIONS6));
+                    match *fragment {
+                        0 => packet,
+                        at => packet.fragment(1, at & 0xfff8, at & 1 != 0),
+                    }
+                } else {
+                    let packet = link.ipv4(VM1_IP, pick(&DESTINATIONS)).may_fragment();
+                    packet.fragment(1, *fragment & 0xfff8, fragment & 1 != 0)
+                };
+                let frame = packet.ttl(*ttl).payload(*protocol, &payload);
+                if *in_tunnel { tunnelled(&frame) } else { frame }
             }
             Self::Known {
                 pick,
@@ -103,31 +153,100 @@ impl Arrival {
     }
 }
 
-/// Two tenants with the same MACs and addresses; each bit of `settings` changes something.
-fn host_with(settings: u8) -> Host {
-    let blue = network(2);
+const DESTINATIONS: [&str; 9] = [
+    VM6_IP,
+    VM7_IP,
+    VM2_IP,
+    GW_RED_IP,
+    GW_BLUE_IP,
+    UNKNOWN,
+    "172.16.0.1",
+    "192.0.2.1",
+    "198.51.100.1",
+];
+const DESTINATIONS6: [&str; 7] = [
+    VM6_IP6,
+    VM7_IP6,
+    GW_RED_IP6,
+    GW_BLUE_IP6,
+    "fe80::f816:3eff:feaa:1",
+    "fd01::99",
+    "2001:db8:5::1",
+];
+/// An address of BLUE that no port names.
+const UNKNOWN: &str = "10.1.0.99";
+
+/// Two tenants with the same MACs, addresses and gateways; each bit of `settings` changes
+/// something.
+fn host_with(settings: u16) -> Host {
+    let (green, yellow) = (network(3), network(4));
     let bit = |position: u8| settings >> position & 1 == 1;
     let change = |network: &mut vtepd_tables::Network| {
         network.learning = bit(0);
         network.vlan_transparent = bit(1);
         network.suppression = bit(2);
+        network.services = Services {
+            dhcp4: bit(8),
+            dhcp6: bit(8),
+            advertise: bit(8),
+        };
     };
     let tunnel = |tunnel: &mut vtepd_tables::TunnelParameters| {
         tunnel.udp_checksum = bit(3);
         tunnel.mtu = if bit(4) { 200 } else { UNDERLAY_MTU };
         tunnel.tag = bit(5).then(|| tag(77));
     };
-    host()
-        .network(blue, BLUE_VNI)
-        .port(blue, BLUE1, 0)
-        .port(blue, BLUE2, 9)
+    let mut host = routed_host()
+        .network(green, GREEN_VNI)
+        .network(yellow, YELLOW_VNI)
+        .port(green, GREEN1, 0)
+        .port(yellow, YELLOW1, 9)
         .remote_with(red(), PEER, tunnel)
         .remote_with(red(), PEER6, tunnel)
-        .remote_with(blue, PEER, tunnel)
-        .vm(VM1, &[VM1_IP, VM1_IP6], BLUE1, 0)
-        .vm(VM2, &[VM2_IP, VM2_IP6], BLUE2, 9)
+        .remote_with(green, PEER, tunnel)
+        .remote_with(yellow, PEER, tunnel)
+        .vm(VM1, &[VM1_IP, VM1_IP6], GREEN1, 0)
+        .vm(VM6, &[VM6_IP, VM6_IP6], YELLOW1, 9)
         .change(red(), change)
-        .change(blue, change)
+        .change(blue(), change)
+        .change(green, change)
+        .change(yellow, change);
+    host.gateway(103, green, 2, GW_RED, &["10.0.0.254/24", "fd00::fe/64"]);
+    host.gateway(104, yellow, 2, GW_BLUE, &["10.1.0.254/24", "fd01::fe/64"]);
+    for (vrf, at) in [(1, AT_RED), (2, 103)] {
+        // By two next hops, and a router that leads to itself.
+        host.route(
+            vrf,
+            "172.16.0.0/12",
+            &[via(at, VM1_IP), via(at + 1, VM6_IP)],
+        );
+        host.route(vrf, "192.0.2.0/24", &[via(at, GW_RED_IP)]);
+    }
+    for at in [AT_RED, AT_BLUE, 103, 104] {
+        host.change_gateway(adjacency(at), |gateway| {
+            gateway.from_underlay = bit(9);
+            gateway.mtu = if bit(11) { 600 } else { 1450 };
+            gateway.distributed = !bit(12);
+        });
+    }
+    if bit(6) {
+        host = host
+            .guarded(VM1, &[VM1_IP, VM1_IP6], PORT1)
+            .allowed(PORT1, &[(VM1, "10.0.0.21/31"), (NOBODY, "fd00::/64")]);
+    }
+    if bit(7) {
+        host = host.guarded(VM2, &[VM2_IP], PORT2);
+        host.access(PORT2, None, Access::Known);
+    }
+    if bit(10) {
+        host = host
+            .vlan_segment(red(), PROVIDER, 196)
+            .vlan_segment(blue(), PROVIDER, 148);
+        let [at_red, at_blue] = [196, 148].map(|vlan| host.at_port(PROVIDER, vlan));
+        host.station(red(), VM4, &[VM4_IP, VM4_IP6], at_red);
+        host.station(blue(), VM7, &[VM7_IP, VM7_IP6], at_blue);
+    }
+    host
 }
 
 /// What there is of lengths and checksums down to the inner frame holds.
@@ -163,16 +282,29 @@ fn vni(sent: &[u8]) -> Option<u32> {
     is_udp.then(|| header.vni())
 }
 
-/// Frames of one tenant's ports stay with that tenant.
-fn assert_tenants_do_not_meet(from: InterfaceIndex, to: InterfaceIndex, sent: &[u8]) {
-    let (ports, own) = match from {
-        UNDERLAY => return,
-        BLUE1 | BLUE2 => ([BLUE1, BLUE2, BLUE2], BLUE_VNI),
-        _ => ([PORT1, PORT2, PORT3], RED_VNI),
+/// Frames of one tenant stay with that tenant.
+fn assert_tenants_do_not_meet(first: bool, to: InterfaceIndex, sent: &[u8]) {
+    let others: (&[_], _) = if first {
+        (&[GREEN1, YELLOW1], [GREEN_VNI, YELLOW_VNI])
+    } else {
+        (&[PORT1, PORT2, PORT3, PORT4, PROVIDER], [RED_VNI, BLUE_VNI])
     };
     match to {
-        UNDERLAY => assert_eq!(vni(sent), Some(own)),
-        _ => assert!(ports.contains(&to)),
+        UNDERLAY => assert!(vni(sent).is_some_and(|vni| !others.1.contains(&vni))),
+        _ => assert!(!others.0.contains(&to)),
+    }
+}
+
+/// Whether what came in was the first tenant's; `None` when that is not known.
+fn is_firsts(from: InterfaceIndex, frames: &[Vec<u8>]) -> Option<bool> {
+    match (from, frames) {
+        (UNDERLAY, [only]) => match vni(only)? {
+            RED_VNI | BLUE_VNI => Some(true),
+            GREEN_VNI | YELLOW_VNI => Some(false),
+            _ => None,
+        },
+        (UNDERLAY, _) => None,
+        _ => Some(![GREEN1, YELLOW1].contains(&from)),
     }
 }
 
@@ -182,50 +314,86 @@ fn is_sound(bytes: &[u8]) -> bool {
     !hidden && craft::verify(bytes).is_ok()
 }
 
+fn assert_sound(sent: &[(InterfaceIndex, Vec<u8>)], to_its_end: bool) {
+    for (to, sent) in sent {
+        if *to == UNDERLAY {
+            assert_outer_is_sound(sent);
+        }
+        if to_its_end {
+            craft::verify(sent).expect("sound in, sound out");
+        }
+    }
+}
+
 fn run(host: &mut Host, input: &Input, corpus: &[(InterfaceIndex, Vec<u8>)]) {
+    let mut ever_sound = true;
     for arrivals in input.arrivals.chunks(BURST) {
         for from in INTERFACES {
             let here = arrivals.iter().filter(|arrival| {
                 INTERFACES[usize::from(arrival.interface) % INTERFACES.len()] == from
             });
+            let here: Vec<&Arrival> = here.collect();
             let frames: Vec<_> = here
-                .map(|arrival| (arrival, arrival.frame.bytes(corpus)))
-                .collect();
-            let all_sound = frames.iter().all(|(_, frame)| is_sound(frame));
-            let burst = frames
                 .iter()
+                .map(|arrival| arrival.frame.bytes(corpus))
+                .collect();
+            let all_sound = frames.iter().all(|frame| is_sound(frame));
+            ever_sound &= all_sound;
+            let burst = here
+                .iter()
+                .zip(&frames)
                 .map(|(arrival, frame)| arrival.packet(frame))
                 .collect();
             host.io.pool = Some(usize::from(input.pool));
             host.io.discarded = 0;
             host.state.now = host.state.now.wrapping_add(1);
+            let held = host.held();
             let outcome = host.send_burst(from, burst);
             let copied = usize::from(input.pool) - host.io.pool.unwrap_or_default();
             assert_eq!(
-                frames.len() + copied,
-                outcome.sent.len() + host.io.discarded
+                frames.len() + copied + held,
+                outcome.sent.len() + host.io.discarded + host.held()
             );
-            for (to, sent) in &outcome.sent {
-                if *to == UNDERLAY {
-                    assert_outer_is_sound(sent);
+            assert_sound(&outcome.sent, all_sound);
+            if let Some(first) = is_firsts(from, &frames) {
+                for (to, sent) in &outcome.sent {
+                    assert_tenants_do_not_meet(first, *to, sent);
                 }
-                if all_sound {
-                    craft::verify(sent).expect("sound in, sound out");
-                }
-                assert_tenants_do_not_meet(from, *to, sent);
             }
         }
+        host.asked();
     }
+    resume(host, input, ever_sound);
+}
+
+/// Who waits goes on if his neighbour answers, and in any case waits no longer than three
+/// seconds. Only the first tenant has anybody who answers.
+fn resume(host: &mut Host, input: &Input, sound: bool) {
+    if input.answers {
+        let at = host.at_port(PORT4, 0);
+        host.neighbour(blue(), UNKNOWN, VM6, at);
+        let sent = host.resume();
+        assert_sound(&sent, sound);
+        assert!(
+            sent.iter()
+                .all(|(to, _)| *to == PORT4 || *to == UNDERLAY || *to < GREEN1)
+        );
+        host.tables.neighbours.remove(blue(), ip(UNKNOWN));
+    }
+    host.state.now = host.state.now.wrapping_add(3);
+    assert_sound(&host.resume(), sound);
+    assert_eq!(host.held(), 0);
 }
 
 thread_local! {
     static CORPUS: Vec<(InterfaceIndex, Vec<u8>)> = corpus();
     /// Hosts by their settings: frames leave no trace in the tables but stamps.
-    static HOSTS: RefCell<HashMap<u8, Host>> = RefCell::new(HashMap::new());
+    static HOSTS: RefCell<HashMap<u16, Host>> = RefCell::new(HashMap::new());
 }
 
 fuzz_target!(|input: Input| {
-    let settings = input.settings & 0x3f;
+    // Spread over all bits: each is set in half of the hosts, and each pair in a quarter.
+    let settings = u16::from(input.settings % HOSTS).wrapping_mul(40503) >> 3;
     CORPUS.with(|corpus| {
         HOSTS.with_borrow_mut(|hosts| {
             let host = hosts.entry(settings).or_insert_with(|| host_with(settings));
