@@ -12,7 +12,7 @@ use vtepd_datapath::underlay::membership::Member;
 use vtepd_datapath::underlay::resolver::{Asker, NextHop};
 use vtepd_tables::adjacency::TunnelParameters;
 use vtepd_tables::{Adjacency, InterfaceIndex, Tag, Tunnel, VtepPair};
-use vtepd_wire::{Mac, VlanId};
+use vtepd_wire::{Mac, VlanId, ipv6};
 
 use super::TunnelSettings;
 
@@ -379,7 +379,8 @@ impl Underlay {
             interface,
             mac: self.mac(interface),
             source: if source.is_ipv6() {
-                link_local(self.mac(interface))
+                // Routers discard listener reports from any other (RFC 3810, 5.2.13).
+                ipv6::link_local(self.mac(interface)).into()
             } else {
                 source
             },
@@ -388,29 +389,6 @@ impl Underlay {
         };
         Some((Adjacency::Tunnel(tunnel), member))
     }
-}
-
-/// The link-local address of an interface (RFC 4291, appendix A): routers discard
-/// listener reports from any other (RFC 3810, 5.2.13).
-fn link_local(Mac([a, b, c, d, e, f]): Mac) -> IpAddr {
-    IpAddr::from([
-        0xfe,
-        0x80,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        a ^ 2,
-        b,
-        c,
-        0xff,
-        0xfe,
-        d,
-        e,
-        f,
-    ])
 }
 
 /// A tag of the API as it stands in frames.
