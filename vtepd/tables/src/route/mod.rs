@@ -250,6 +250,9 @@ pub struct RouteMemory {
 }
 
 impl RouteWriter {
+    /// Different targets that its routes may lead to.
+    pub const MAX_TARGETS: usize = targets::CAPACITY;
+
     /// No routes, and how many of both families together there may be.
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -352,6 +355,11 @@ impl RouteWriter {
     /// Routes of both families.
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
+    }
+
+    /// Different targets that they lead to.
+    pub fn targets(&self) -> usize {
+        self.targets.len()
     }
 
     /// Whether there are none.

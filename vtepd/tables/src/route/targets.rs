@@ -67,6 +67,11 @@ impl Targets {
         self.free.push(number);
     }
 
+    /// Targets that routes lead to.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     pub(super) fn get(&self, number: u16) -> &Target {
         &self.slots[usize::from(number) - 1].target
     }
