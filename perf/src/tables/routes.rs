@@ -19,6 +19,8 @@ use super::contenders::BURST;
 
 /// Look-ups of one round, each of another address.
 const PICKS: usize = 1 << 20;
+/// Bursts that are timed together.
+const STRETCH: usize = 32;
 /// Single changes of one round.
 const CHANGES: usize = 1000;
 /// Changes that are published together.
@@ -233,27 +235,31 @@ impl<A: Family> Routes<A> {
         }
     }
 
-    /// Cycles of a look-up, and the sum of all answers.
+    /// Cycles of a look-up, and the sum of all answers. The median of short stretches, so
+    /// that it is not counted when the core does something else.
     fn look_up(&self, prefetch: impl Fn(A), find: impl Fn(A) -> u16) -> (f64, u64) {
         let clock = quanta::Clock::new();
-        let all = || {
-            let mut sum = 0;
-            for burst in &self.picks {
-                burst.iter().for_each(|address| prefetch(*address));
-                for address in burst {
-                    sum += u64::from(find(*address));
+        let (mut sum, mut stretches) = (0, Vec::new());
+        // Once for the caches.
+        for timed in [false, true] {
+            sum = 0;
+            for bursts in self.picks.chunks(STRETCH) {
+                let begin = clock.raw();
+                for burst in bursts {
+                    burst.iter().for_each(|address| prefetch(*address));
+                    for address in burst {
+                        sum += u64::from(find(*address));
+                    }
+                }
+                sum = black_box(sum);
+                if timed {
+                    let look_ups = (bursts.len() * BURST) as f64;
+                    stretches.push((clock.raw() - begin) as f64 / look_ups);
                 }
             }
-            sum
-        };
-        // Once for the caches.
-        let mut sum = black_box(all());
-        let begin = clock.raw();
-        for _ in 0..2 {
-            sum = black_box(all());
         }
-        let cycles = (clock.raw() - begin) as f64;
-        (cycles / (2 * PICKS) as f64, sum)
+        let median = Summary::of(stretches).map_or(f64::NAN, |stretches| stretches.median);
+        (median, sum)
     }
 }
 

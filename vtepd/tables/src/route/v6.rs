@@ -146,9 +146,9 @@ fn lower(address: u128) -> u64 {
     address as u64
 }
 
-/// Where things start, in order. The halves lie apart, because a search by 64 bits is
-/// compiled without branches and one by 128 is not: 23 cycles against 76 where 200 and
-/// 2000 starts were compared that way.
+/// Where things start, in order. The halves lie apart, because the standard library's
+/// search is compiled without branches for 64 bits, and with ones that nothing predicts for
+/// 128 (rustc 1.95, x86-64): 60 cycles a look-up against 76 among 1000 routes.
 #[derive(Clone, Default)]
 struct Starts {
     upper: Box<[u64]>,
