@@ -4,13 +4,14 @@
 //! in the order that no packet meets a reference to something missing:
 //!
 //! ```text
-//!  interfaces, bindings, tunnels, networks, flood lists ─► publish
+//!  interfaces, bindings, tunnels, networks, flood lists, gateways, routes,
+//!  guards as loose as before or after ─► publish
 //!  out: stations that are gone    in: VNIs, VTEPs, stations    out: VNIs, VTEPs
-//!  ─► every worker has moved on
-//!  adjacencies and networks that nothing refers to ─► publish, moved on
+//!  guards as they shall be ─► publish, every worker has moved on
+//!  adjacencies, networks and VRFs that nothing refers to ─► publish, moved on
 //! ```
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -23,11 +24,13 @@ use mgmt_api::state::{Handle, View};
 use vtepd_datapath::learn::NetworkLearning;
 use vtepd_datapath::underlay::membership::Member;
 use vtepd_tables::{
-    Access, Adjacency, AdjacencyIndex, Bound, InterfaceIndex, Network, NetworkIndex, Port, TagKey,
+    Access, Adjacency, AdjacencyIndex, Bound, Gateway, InterfaceIndex, Network, NetworkIndex, Port,
+    TagKey,
 };
 use vtepd_wire::{Vni, vxlan};
 
 use super::Control;
+use super::guards::When;
 use super::places::{Place, network_index};
 use super::stations::entered;
 use super::underlay::wire_tag;
@@ -70,17 +73,21 @@ impl Control {
     pub fn apply(&mut self, changes: &Changes<'_>) -> Result<(), Refusal> {
         let changes = *changes;
         self.check_room(changes)?;
-        let gone = self.make_infrastructure(changes);
+        let guarded = self.count_ports(changes);
+        let gone = self.make_infrastructure(changes, &guarded);
         self.tables.publish();
         self.remove_stations(changes);
         self.enter_references(changes);
         self.enter_stations(changes);
         self.remove_references(changes);
+        self.set_guards(changes, &guarded, When::After);
+        self.tables.publish();
         if !self.tables.synchronize() {
             // It forwards nothing; health says which one it is.
             tracing::error!("a worker is stuck: the others forward by the new state");
         }
         self.clear_up(changes, &gone);
+        self.say_farewell();
         Ok(())
     }
 
@@ -123,7 +130,11 @@ impl Control {
 
     /// Everything that MACs and neighbours may refer to. Returns the places that
     /// are no longer wanted.
-    fn make_infrastructure(&mut self, changes: Changes<'_>) -> Vec<Place> {
+    fn make_infrastructure(
+        &mut self,
+        changes: Changes<'_>,
+        guarded: &BTreeSet<Attachment>,
+    ) -> Vec<Place> {
         let underlay_changed = self.underlay.update(&changes);
         let mut gone = Vec::new();
         let mut affected: BTreeSet<Handle<ApiNetwork>> = BTreeSet::new();
@@ -132,9 +143,8 @@ impl Control {
         if underlay_changed {
             self.set_interfaces(changes);
         }
-        let guarded = self.count_ports(changes);
         self.set_bindings(changes, &mut affected, &mut gone);
-        self.set_guards(changes, &guarded);
+        self.set_guards(changes, guarded, When::Before);
         for change in changes.hosts() {
             match change.new.filter(|host| !host.is_local) {
                 Some(_) => drop(self.places.take(Place::Host(change.handle))),
@@ -415,9 +425,19 @@ impl Control {
             .iter()
             .filter_map(|place| self.places.give_up(*place))
             .collect();
+        let vrfs = Self::gone_vrfs(changes);
         let unlearned = self.unlearned(changes);
-        if networks.is_empty() && adjacencies.is_empty() && unlearned.is_empty() {
+        let changed = self.changed_gateways(changes);
+        if networks.is_empty()
+            && adjacencies.is_empty()
+            && vrfs.is_empty()
+            && unlearned.is_empty()
+            && changed.is_empty()
+        {
             return;
+        }
+        for vrf in vrfs {
+            self.tables.edit().set_vrf(vrf, None);
         }
         for network in &networks {
             *self.tables.edit().network_mut(*network) = Network::default();
@@ -428,10 +448,16 @@ impl Control {
         }
         self.drain_events();
         self.neighbours
-            .forget(&mut self.tables, |network, _, neighbour, gateway| {
+            .forget(&mut self.tables, |network, address, neighbour, gateway| {
+                let at = neighbour.map(|neighbour| neighbour.adjacency);
                 networks.contains(&network)
                     || adjacencies.contains(&gateway)
-                    || neighbour.is_some_and(|neighbour| adjacencies.contains(&neighbour.adjacency))
+                    || at.is_some_and(|at| adjacencies.contains(&at))
+                    || unlearned.contains(&(network, None))
+                    || at.is_some() && unlearned.contains(&(network, at))
+                    || changed
+                        .get(&gateway)
+                        .is_some_and(|own| !own.is_near(address))
             });
         self.learner.forget(&mut self.tables, |row| {
             let (network, adjacency) = (row.key.network(), row.entry.adjacency);
@@ -449,8 +475,24 @@ impl Control {
         }
     }
 
-    /// What of the learned MACs is no longer true: of which networks, and there of
-    /// which place (`None`: all).
+    /// Gateways whose subnets may be others now.
+    fn changed_gateways(&self, changes: Changes<'_>) -> HashMap<AdjacencyIndex, Gateway> {
+        let mut changed = HashMap::new();
+        for change in changes.routers() {
+            for own in change.new.into_iter().flat_map(|new| &new.interfaces) {
+                let old = change.old.and_then(|old| old.interface_in(own.network));
+                let at = self.places.get(Place::Gateway(change.handle, own.network));
+                let gateway = at.and_then(|at| Some((at, self.tables.staged().gateway(at)?)));
+                if old.is_some_and(|old| old.addresses != own.addresses) {
+                    changed.extend(gateway.map(|(at, gateway)| (at, gateway.clone())));
+                }
+            }
+        }
+        changed
+    }
+
+    /// What of the learned MACs and neighbours is no longer true: of which networks, and
+    /// there of which place (`None`: all).
     fn unlearned(&self, changes: Changes<'_>) -> HashSet<(NetworkIndex, Option<AdjacencyIndex>)> {
         // A binding that went from one network to another keeps its index.
         let moved = changes.bindings().filter_map(|change| {

@@ -55,8 +55,12 @@ impl Laboratory {
         let channel = Arc::new(Channel::new(QUEUE, QUEUE));
         let mut state = WorkerState::new(self.flows, Arc::clone(&counters), Arc::clone(&channel));
         state.now = self.clock.get() as u16;
+        let mut reader = self.tables.reader()?;
+        // Between its packets nobody waits for it: the control side that answers it may
+        // just be waiting for all workers.
+        reader.offline();
         Some(Experiment {
-            reader: self.tables.reader()?,
+            reader,
             state,
             io: MemoryIo::default(),
             recorder: Recorder::default(),
@@ -70,6 +74,7 @@ impl Experiment {
     fn run(&mut self, interface: InterfaceIndex, frame: &[u8]) {
         let mut burst = Burst::new();
         burst.push(MemoryPacket::new(frame));
+        self.reader.online();
         let tables = self.reader.view();
         Pipeline::default().process(
             &tables,
@@ -79,10 +84,11 @@ impl Experiment {
             &mut burst,
             &mut self.recorder,
         );
-        self.reader.quiescent();
+        self.reader.offline();
     }
 
     fn deliver(&mut self, delivery: &Delivery) {
+        self.reader.online();
         let tables = self.reader.view();
         Pipeline::default().deliver(
             &tables,
@@ -91,7 +97,7 @@ impl Experiment {
             delivery,
             &mut self.recorder,
         );
-        self.reader.quiescent();
+        self.reader.offline();
     }
 
     fn drop_reason(&self) -> Option<DropReason> {
@@ -161,8 +167,8 @@ impl Plane {
         };
         let underlay = view.get(interface);
         let tag = underlay.and_then(|interface| interface.tag);
-        let device = underlay.and_then(|interface| self.devices.get(interface.device.0 as usize));
-        let own_mac = device.map_or(Mac::ZERO, |device| Mac(device.mac));
+        let device = underlay.map(|interface| view.device(interface.device));
+        let own_mac = device.map_or(Mac::ZERO, |device| Mac(device.mac.0));
         // Whoever forwards to us last: his MAC is not looked at.
         let mut outer = craft::ethernet(own_mac, Mac([0x02, 0, 0, 0, 0, 0xfe]));
         if let Some(tag) = tag {

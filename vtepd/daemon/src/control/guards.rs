@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mgmt_api::change::Changes;
 use mgmt_api::resources::{Attachment, Location, Network as ApiNetwork, Port as ApiPort};
-use mgmt_api::state::{Handle, View};
+use mgmt_api::state::Handle;
 use vtepd_tables::{Access, AllowedPair, Bound};
 use vtepd_wire::Mac;
 
@@ -123,6 +123,25 @@ impl Guards {
     }
 }
 
+/// Checks are loosened before stations change and tightened after it: those that may send
+/// both before and after a transaction may send all the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// What was allowed still is, and what will be already is.
+    Before,
+    /// All is as the transaction says.
+    After,
+}
+
+/// A greater one lets less pass.
+fn strictness(access: Access) -> u8 {
+    match access {
+        Access::Open | Access::Segment => 0,
+        Access::Known => 1,
+        Access::Guarded => 2,
+    }
+}
+
 impl Control {
     /// Counts the ports of a transaction; returns the bindings that
     /// [`set_guards`](Self::set_guards) must look at once they are there.
@@ -132,21 +151,37 @@ impl Control {
 
     /// What is checked at bindings. The snapshot is edited only where it differs: most
     /// transactions of ports change nothing here.
-    pub(super) fn set_guards(&mut self, changes: Changes<'_>, touched: &BTreeSet<Attachment>) {
+    pub(super) fn set_guards(
+        &mut self,
+        changes: Changes<'_>,
+        touched: &BTreeSet<Attachment>,
+        when: When,
+    ) {
         for at in touched {
-            self.set_guard(changes, changes.after, *at);
+            self.set_guard(changes, *at, when);
         }
     }
 
-    fn set_guard(&mut self, changes: Changes<'_>, after: View<'_>, at: Attachment) {
+    fn set_guard(&mut self, changes: Changes<'_>, at: Attachment, when: When) {
+        let after = changes.after;
         let (Some(index), Some(adjacency)) = (
             interface_index(changes, at),
             self.places.get(Place::Attachment(at)),
         ) else {
             return;
         };
-        let pairs = self.guards.pairs(at);
-        if self.tables.staged().allowed(adjacency) != pairs {
+        let mut pairs = self.guards.pairs(at);
+        let before = self.tables.staged().allowed(adjacency);
+        if when == When::Before {
+            pairs.extend(
+                before
+                    .iter()
+                    .filter(|pair| !pairs.contains(pair))
+                    .copied()
+                    .collect::<Vec<_>>(),
+            );
+        }
+        if before != pairs {
             self.tables.edit().set_allowed(adjacency, pairs);
         }
         let network = after.network_at(at).and_then(|network| after.get(network));
@@ -167,7 +202,10 @@ impl Control {
         else {
             return;
         };
-        let wanted = self.guards.access(at, network);
+        let mut wanted = self.guards.access(at, network);
+        if when == When::Before && strictness(access) < strictness(wanted) {
+            wanted = access;
+        }
         if access != wanted {
             let bound = Bound::Network {
                 network: bound_to,

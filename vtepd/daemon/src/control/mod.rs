@@ -128,7 +128,8 @@ impl Plane {
             flows: parts.flows,
             clock: Arc::clone(&parts.clock),
         };
-        let macs = parts.devices.iter().map(|device| Mac(device.mac)).collect();
+        let devices = parts.facts.devices.iter();
+        let macs = devices.map(|device| Mac(device.mac.0)).collect();
         let control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),

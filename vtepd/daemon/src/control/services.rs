@@ -36,16 +36,25 @@ pub struct Served {
     ports: HashMap<FdbKey, ServedPort>,
     random: RandomState,
     due: u32,
+    /// Our DVR host MAC: answers come from it where no gateway is on the subnet.
+    fallback: Option<Mac>,
+    /// The last advertisements of gateways that have gone, not sent yet.
+    farewells: Vec<(NetworkIndex, LargeFrame)>,
 }
 
 struct ServedNetwork {
     mtu: u16,
     subnets: Box<[Subnet]>,
-    gateways: Vec<RouterInterface>,
-    /// When which gateway advertises itself next.
+    gateways: Vec<ServedGateway>,
+    /// When the gateways advertise themselves next.
     schedule: Schedule,
-    /// Whose frames answers are where no gateway is on the subnet.
-    fallback: Mac,
+}
+
+/// A router's interface, wherever the router is: its host's advertisements do not cross the
+/// underlay, and so each host tells its own stations.
+struct ServedGateway {
+    own: RouterInterface,
+    is_here: bool,
 }
 
 struct ServedPort {
@@ -56,16 +65,18 @@ struct ServedPort {
 }
 
 impl ServedNetwork {
-    /// The gateway on a subnet, with its address there.
+    /// The gateway on a subnet, with its address there, if its router is here: what a
+    /// client sends to its server later must come to us.
     fn gateway_on(&self, subnet: &Subnet) -> Option<(&RouterInterface, IpAddr)> {
-        self.gateways.iter().find_map(|own| {
+        let here = self.gateways.iter().filter(|gateway| gateway.is_here);
+        here.map(|gateway| &gateway.own).find_map(|own| {
             let addresses = own.addresses.iter();
             let mut near = addresses.filter(|address| subnet.cidr.contains(&address.addr()));
             Some((own, near.next()?.addr()))
         })
     }
 
-    fn lease4(&self, mac: Mac, port: &ServedPort) -> Option<Lease4> {
+    fn lease4(&self, mac: Mac, port: &ServedPort, fallback: Mac) -> Option<Lease4> {
         let (subnet, address) = self.subnet_of(port, |subnet| subnet.dhcp)?;
         let IpAddr::V4(address) = address else {
             return None;
@@ -96,7 +107,7 @@ impl ServedNetwork {
             client_mac: mac,
             address: Ipv4Net::new(address, subnet.cidr.prefix_len()).ok()?,
             server: own.and_then(|(_, address)| v4(address)).unwrap_or(SERVER),
-            server_mac: own.map_or(self.fallback, |(own, _)| Mac(own.mac.0)),
+            server_mac: own.map_or(fallback, |(own, _)| Mac(own.mac.0)),
             next_server: next_server.or(subnet.dhcp_options.next_server),
             router: subnet.gateway.and_then(v4),
             dns: subnet.dns.iter().copied().filter_map(v4).collect(),
@@ -108,7 +119,7 @@ impl ServedNetwork {
         })
     }
 
-    fn lease6(&self, mac: Mac, port: &ServedPort) -> Option<Lease6> {
+    fn lease6(&self, mac: Mac, port: &ServedPort, fallback: Mac) -> Option<Lease6> {
         let stateful = self.subnet_of(port, |s| s.ipv6_mode == Ipv6Mode::Dhcpv6Stateful);
         let stateless = || {
             let mut subnets = self.subnets.iter();
@@ -124,7 +135,7 @@ impl ServedNetwork {
         let own = self.gateway_on(subnet);
         Some(Lease6 {
             client_mac: mac,
-            server_mac: own.map_or(self.fallback, |(own, _)| Mac(own.mac.0)),
+            server_mac: own.map_or(fallback, |(own, _)| Mac(own.mac.0)),
             address,
             dns: v6(&subnet.dns),
             search: Vec::new(),
@@ -151,7 +162,9 @@ impl ServedNetwork {
     /// What each gateway says of itself.
     fn links(&self) -> Vec<Link> {
         let gateways = self.gateways.iter();
-        gateways.filter_map(|own| self.link(own)).collect()
+        gateways
+            .filter_map(|gateway| self.link(&gateway.own))
+            .collect()
     }
 
     fn link(&self, own: &RouterInterface) -> Option<Link> {
@@ -234,36 +247,51 @@ impl Served {
     }
 
     /// What the stations of a network are told; `now` is in seconds.
-    pub(super) fn change_network(
-        &mut self,
-        after: View<'_>,
-        handle: Handle<ApiNetwork>,
-        fallback: Mac,
-        now: u32,
-    ) {
+    pub(super) fn change_network(&mut self, after: View<'_>, handle: Handle<ApiNetwork>, now: u32) {
         let Some(index) = network_index(handle) else {
             return;
         };
-        let Some(network) = after
-            .get(handle)
-            .filter(|network| !network.subnets.is_empty())
-        else {
-            self.networks.remove(&index);
-            return;
-        };
-        let here = after
-            .gateways_in(handle)
-            .filter(|(_, router, _)| router.is_here());
-        let served = ServedNetwork {
-            mtu: after.network_mtu(network),
-            subnets: network.subnets.clone(),
-            gateways: here.map(|(_, _, own)| own.clone()).collect(),
-            // Whoever had been told otherwise hears the news at once.
-            schedule: Schedule::new(now),
-            fallback,
-        };
-        self.due = now;
-        self.networks.insert(index, served);
+        let old = self.networks.remove(&index);
+        let told = old.as_ref().map(ServedNetwork::links).unwrap_or_default();
+        let network = after.get(handle);
+        let mut links = Vec::new();
+        if let Some(network) = network.filter(|network| !network.subnets.is_empty()) {
+            let gateways = after.gateways_in(handle);
+            let gateways = gateways.map(|(_, router, own)| ServedGateway {
+                own: own.clone(),
+                is_here: router.is_here(),
+            });
+            let mut served = ServedNetwork {
+                mtu: after.network_mtu(network),
+                subnets: network.subnets.clone(),
+                gateways: gateways.collect(),
+                schedule: Schedule::new(now),
+            };
+            links = served.links();
+            match old {
+                Some(old) if links == told => served.schedule = old.schedule,
+                // Whoever had been told otherwise hears the news at once.
+                _ => self.due = now,
+            }
+            self.networks.insert(index, served);
+        }
+        let is_there = |link: &Link| links.iter().any(|other| other.mac == link.mac);
+        for gone in told.iter().filter(|link| !is_there(link)) {
+            let frame = gone.farewell();
+            let frame = frame.and_then(|frame| LargeFrame::try_from(frame.as_slice()).ok());
+            self.farewells.extend(frame.map(|frame| (index, frame)));
+        }
+    }
+
+    /// Whether a router solicitation in a network has an answer.
+    pub(super) fn advertises(&self, network: NetworkIndex) -> bool {
+        let served = self.networks.get(&network);
+        served.is_some_and(|served| !served.links().is_empty())
+    }
+
+    /// Our DVR host MAC is another one.
+    pub(super) fn set_fallback(&mut self, mac: Option<Mac>) {
+        self.fallback = mac;
     }
 
     /// The answer to a question, if there is one.
@@ -298,15 +326,21 @@ impl Served {
             }
             return Err(ignored);
         }
+        // Without a DVR host MAC, one that nobody else has here.
+        let fallback = self.fallback.unwrap_or(Mac([0x02, 0, 0, 0, 0, 0x01]));
         let key = FdbKey::new(asked.network, mac);
         let port = self.ports.get(&key).ok_or(Ignored::OtherClient)?;
         let outcome = match asked.service {
             Service::Dhcp4 => {
-                let lease = network.lease4(mac, port).ok_or(Ignored::NothingToTell)?;
+                let lease = network
+                    .lease4(mac, port, fallback)
+                    .ok_or(Ignored::NothingToTell)?;
                 dhcp4::serve(&asked.frame, &lease)?
             }
             Service::Dhcp6 | Service::RouterSolicitation => {
-                let lease = network.lease6(mac, port).ok_or(Ignored::NothingToTell)?;
+                let lease = network
+                    .lease6(mac, port, fallback)
+                    .ok_or(Ignored::NothingToTell)?;
                 dhcp6::serve(&asked.frame, &lease)?
             }
         };
@@ -315,7 +349,7 @@ impl Served {
     }
 
     /// The router advertisements that are due in the second `now`.
-    pub(super) fn advertisements(&mut self, now: u32) -> Vec<Delivery> {
+    fn advertisements(&mut self, now: u32) -> Vec<(NetworkIndex, LargeFrame)> {
         if now < self.due {
             return Vec::new();
         }
@@ -328,15 +362,32 @@ impl Served {
             }
             for frame in network.links().iter().filter_map(Link::advertisement) {
                 if let Ok(frame) = LargeFrame::try_from(frame.as_slice()) {
-                    due.push(Delivery {
-                        network: *index,
-                        to: Recipients::Here,
-                        frame,
-                    });
+                    due.push((*index, frame));
                 }
             }
         }
         due
+    }
+}
+
+#[cfg(test)]
+impl Served {
+    /// What each station and each network is told, in text.
+    pub fn picture(&self) -> Vec<String> {
+        let fallback = self.fallback.unwrap_or(Mac::ZERO);
+        let mut lines = Vec::new();
+        for (key, port) in &self.ports {
+            let network = key
+                .network()
+                .and_then(|network| self.networks.get(&network));
+            let lease4 = network.and_then(|network| network.lease4(key.mac(), port, fallback));
+            let lease6 = network.and_then(|network| network.lease6(key.mac(), port, fallback));
+            lines.push(format!("served {key:?} {} {lease4:?} {lease6:?}", port.id));
+        }
+        for (index, network) in &self.networks {
+            lines.push(format!("told {index} {:?}", network.links()));
+        }
+        lines
     }
 }
 
@@ -350,10 +401,39 @@ fn report(port: &ServedPort, outcome: &Outcome) {
 }
 
 impl Control {
-    /// What is told where no gateway is on a subnet comes from this host.
-    pub(super) fn service_mac(&self) -> Mac {
-        let own = self.tables.staged().host_macs.own;
-        own.unwrap_or(Mac([0x02, 0, 0, 0, 0, 0x01]))
+    /// Sends the router advertisements that are due.
+    pub(super) fn advertise(&mut self) {
+        let due = self.served.advertisements(self.now());
+        self.tell_stations(due);
+    }
+
+    /// Takes leave for gateways that a transaction has taken away.
+    pub(super) fn say_farewell(&mut self) {
+        let farewells = std::mem::take(&mut self.served.farewells);
+        self.tell_stations(farewells);
+    }
+
+    /// Sends frames to all stations that a network has on this host.
+    fn tell_stations(&self, frames: Vec<(NetworkIndex, LargeFrame)>) {
+        for (network, frame) in frames {
+            let Some(entry) = self.tables.staged().network(network) else {
+                continue;
+            };
+            let ports = entry.flood_from_tunnel().iter().copied();
+            let to: Vec<Recipients> = if entry.gateways().is_empty() {
+                // Copies are made on behalf of a gateway of this host: without one, each
+                // port gets its own.
+                let ports = ports.filter(|at| Some(*at) != entry.segment);
+                ports.map(Recipients::One).collect()
+            } else {
+                vec![Recipients::Here]
+            };
+            self.deliver(to.into_iter().map(|to| Delivery {
+                network,
+                to,
+                frame: frame.clone(),
+            }));
+        }
     }
 
     /// Answers what workers have passed on.

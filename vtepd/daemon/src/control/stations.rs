@@ -320,10 +320,7 @@ impl Control {
                 adjacency,
                 origin: station.origin(),
             };
-            let previous = entered(self.tables.fdb.insert(key, entry, now)).flatten();
-            if previous.is_some_and(|previous| previous.origin == Origin::Learned) {
-                self.learner.replaced(key);
-            }
+            // The addresses first: guards look them up once the MAC is known.
             if let Some(network) = network_index(station.network) {
                 for address in station.addresses() {
                     let neighbour = Neighbour {
@@ -337,6 +334,10 @@ impl Control {
                             .insert(network, address, neighbour, now),
                     );
                 }
+            }
+            let previous = entered(self.tables.fdb.insert(key, entry, now)).flatten();
+            if previous.is_some_and(|previous| previous.origin == Origin::Learned) {
+                self.learner.replaced(key);
             }
         }
     }

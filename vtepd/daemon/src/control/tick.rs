@@ -26,7 +26,7 @@ pub fn run(plane: &Arc<Plane>, stop: &AtomicBool) {
 }
 
 impl Control {
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         self.clock.set(self.start.elapsed().as_secs() as u32);
         self.drain_events();
         self.answer_stations();
@@ -39,8 +39,7 @@ impl Control {
             self.neighbours_due = now_ms + NEIGHBOURS_MS;
             let questions = self.neighbours.questions(&mut self.tables, now_ms);
             self.deliver(questions);
-            let advertisements = self.served.advertisements(now);
-            self.deliver(advertisements);
+            self.advertise();
         }
         self.tables.publish();
         self.tables.collect();

@@ -1,0 +1,502 @@
+//! Random histories: after each transaction the tables are those of a daemon that was
+//! started with the whole state, and undoing a transaction leaves no trace of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use mgmt_api::change::Changes;
+use mgmt_api::request::Request;
+use mgmt_api::resources::Router;
+use mgmt_api::state::{State, Transaction};
+use proptest::prelude::*;
+use vtepd_tables::route::Target;
+use vtepd_tables::{AdjacencyIndex, Bound, NetworkIndex, Origin, Snapshot, TagKey, VrfIndex};
+use vtepd_wire::Mac;
+
+use super::*;
+
+/// By kind, identifier and the documents that it may have.
+const UNIVERSE: &[(&str, &str, &[&str])] = &[
+    (
+        "interfaces",
+        "up0",
+        &[
+            r#"{ "addresses": ["192.0.2.11/24", "2001:db8:f::11/64"], "gateway": "192.0.2.1" }"#,
+            r#"{ "addresses": ["192.0.2.11/24"], "gateway": "192.0.2.1", "mtu": 1500 }"#,
+            r#"{ "addresses": ["192.0.2.19/24"], "vlan": 9 }"#,
+        ],
+    ),
+    (
+        "hosts",
+        "h1",
+        &[
+            r#"{ "dvr_mac": "fa:16:3f:00:00:01" }"#,
+            r#"{ "dvr_mac": "fa:16:3f:00:00:0a" }"#,
+            r#"{ "vtep": "192.0.2.11", "dvr_mac": "fa:16:3f:00:00:01" }"#,
+        ],
+    ),
+    (
+        "hosts",
+        "h2",
+        &[
+            r#"{ "vtep": "198.51.100.12", "dvr_mac": "fa:16:3f:00:00:02" }"#,
+            r#"{ "vtep": "198.51.100.13", "dvr_mac": "fa:16:3f:00:00:03" }"#,
+            r#"{ "vtep": "198.51.100.12" }"#,
+        ],
+    ),
+    (
+        "hosts",
+        "h3",
+        &[
+            r#"{ "vtep": "198.51.100.13", "dvr_mac": "fa:16:3f:00:00:03" }"#,
+            r#"{ "vtep": "198.51.100.12", "dvr_mac": "fa:16:3f:00:00:02" }"#,
+        ],
+    ),
+    (
+        "networks",
+        "red",
+        &[
+            r#"{ "segment": { "type": "vxlan", "vni": 10 } }"#,
+            r#"{ "segment": { "type": "vxlan", "vni": 11 }, "mtu": 1400, "bindings": [{ "interface": "trunk", "vlan": 7 }],
+                 "subnets": [{ "cidr": "10.1.0.0/24", "gateway": "10.1.0.1" }, { "cidr": "2001:db8:1::/64" }] }"#,
+            r#"{ "segment": { "type": "vlan", "interface": "trunk", "vlan": 100 }, "gateway_from_underlay": true,
+                 "subnets": [{ "cidr": "10.1.0.0/24", "dhcp": false }, { "cidr": "2001:db8:1::/64", "ipv6_mode": "dhcpv6-stateful" }] }"#,
+            r#"{ "segment": { "type": "vxlan", "vni": 10 }, "learning": false, "arp_suppression": false,
+                 "flood": { "mode": "multicast", "group": "239.1.1.1" } }"#,
+        ],
+    ),
+    (
+        "networks",
+        "blue",
+        &[
+            r#"{ "segment": { "type": "vxlan", "vni": 11 } }"#,
+            r#"{ "segment": { "type": "vxlan", "vni": 12 }, "subnets": [{ "cidr": "10.2.0.0/24" }, { "cidr": "2001:db8:2::/64" }] }"#,
+            r#"{ "segment": { "type": "vlan", "interface": "trunk", "vlan": 7 } }"#,
+            r#"{ "segment": { "type": "vxlan", "vni": 10 }, "hosts": ["h3"], "bindings": [{ "interface": "vm1" }] }"#,
+        ],
+    ),
+    (
+        "networks",
+        "green",
+        &[
+            r#"{ "segment": { "type": "vxlan", "vni": 13 }, "vlan_transparent": true, "mtu": 1300 }"#,
+            r#"{ "segment": { "type": "vlan", "interface": "trunk", "vlan": 101 } }"#,
+        ],
+    ),
+    (
+        "ports",
+        "p1",
+        &[
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["10.1.0.5", "2001:db8:1::5"], "interface": "vm1" }"#,
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["10.1.0.6", "10.1.0.5"], "interface": "vm1", "anti_spoofing": false }"#,
+            r#"{ "network": "blue", "mac": "fa:16:3e:00:00:01", "addresses": ["10.2.0.5"], "interface": "vm1",
+                 "allowed_address_pairs": [{ "address": "10.2.0.50" }, { "address": "10.9.0.0/16", "mac": "fa:16:3e:00:00:99" }] }"#,
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["10.1.0.5"], "host": "h2" }"#,
+        ],
+    ),
+    (
+        "ports",
+        "p2",
+        &[
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:02", "addresses": ["10.1.0.7"], "interface": "trunk", "vlan": 7 }"#,
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:02", "addresses": ["10.1.0.7"], "interface": "vm1",
+                 "dhcp_options": { "domain-name": "example.org" }, "hostname": "two" }"#,
+            r#"{ "network": "green", "mac": "fa:16:3e:00:00:02", "interface": "trunk", "vlan": 8 }"#,
+            r#"{ "network": "blue", "mac": "fa:16:3e:00:00:02", "addresses": ["10.2.0.7", "2001:db8:2::7"], "host": "h3" }"#,
+        ],
+    ),
+    (
+        "ports",
+        "p3",
+        &[
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["10.1.0.6"], "host": "h3" }"#,
+            r#"{ "network": "blue", "mac": "fa:16:3e:00:00:03", "addresses": ["10.2.0.5"], "interface": "trunk", "vlan": 8 }"#,
+            r#"{ "network": "red", "mac": "fa:16:3e:00:00:03", "addresses": ["10.1.0.8"], "interface": "vm1",
+                 "allowed_address_pairs": [{ "address": "10.1.0.50" }] }"#,
+        ],
+    ),
+    (
+        "fdb",
+        "red/fa:16:3e:00:00:01",
+        &[r#"{ "host": "h2" }"#, r#"{ "interface": "vm1" }"#],
+    ),
+    (
+        "fdb",
+        "blue/fa:16:3e:00:00:0f",
+        &[
+            r#"{ "host": "h3" }"#,
+            r#"{ "interface": "trunk", "vlan": 8 }"#,
+        ],
+    ),
+    (
+        "routers",
+        "r1",
+        &[
+            r#"{ "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24", "2001:db8:1::1/64"] },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.1/24", "2001:db8:2::1/64"] }] }"#,
+            r#"{ "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24"] },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.1/24"] }],
+                 "routes": [{ "destination": "10.9.0.0/16", "via": "10.1.0.5" }, { "destination": "10.9.0.0/16", "via": "10.2.0.5" },
+                            { "destination": "0.0.0.0/0", "via": "10.2.0.7" }] }"#,
+            r#"{ "distributed": false, "host": "h2",
+                 "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24", "2001:db8:1::1/64"] }],
+                 "routes": [{ "destination": "10.9.0.0/16", "via": "10.1.0.8" }] }"#,
+            r#"{ "distributed": false,
+                 "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:09", "addresses": ["10.1.0.1/24"] },
+                                { "network": "green", "mac": "fa:16:3e:01:00:03", "addresses": ["10.8.0.1/24"] }],
+                 "routes": [{ "destination": "10.8.0.0/16", "via": "10.1.0.5" }] }"#,
+            // The same subnet in another network.
+            r#"{ "interfaces": [{ "network": "green", "mac": "fa:16:3e:01:00:03", "addresses": ["10.1.0.1/24"] },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.2/24"] }] }"#,
+        ],
+    ),
+    (
+        "routers",
+        "r2",
+        &[
+            r#"{ "interfaces": [{ "network": "blue", "mac": "fa:16:3e:01:00:12", "addresses": ["10.2.0.254/24"] }] }"#,
+            r#"{ "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24", "2001:db8:1::1/64"] }] }"#,
+            r#"{ "distributed": false, "host": "h3",
+                 "interfaces": [{ "network": "blue", "mac": "fa:16:3e:01:00:12", "addresses": ["10.2.0.254/24", "2001:db8:2::1/64"] }] }"#,
+        ],
+    ),
+    (
+        "routes",
+        "r1/10.9.0.0/16",
+        &[
+            r#"{ "via": ["10.1.0.5"] }"#,
+            r#"{ "via": ["10.1.0.6", "10.2.0.5"] }"#,
+        ],
+    ),
+    (
+        "routes",
+        "r1/10.8.0.0/24",
+        &[r#"{ "via": ["10.1.0.7"] }"#, r#"{ "via": ["10.2.0.7"] }"#],
+    ),
+    (
+        "routes",
+        "r1/2001:db8:9::/48",
+        &[r#"{ "via": ["2001:db8:1::5"] }"#],
+    ),
+    ("routes", "r2/0.0.0.0/0", &[r#"{ "via": ["10.2.0.1"] }"#]),
+];
+
+/// Addresses that stations, routes or packets of the universe have.
+const ADDRESSES: &[&str] = &[
+    "10.1.0.1",
+    "10.1.0.5",
+    "10.1.0.6",
+    "10.1.0.7",
+    "10.1.0.8",
+    "10.1.0.200",
+    "10.2.0.1",
+    "10.2.0.2",
+    "10.2.0.5",
+    "10.2.0.7",
+    "10.2.0.254",
+    "10.8.0.1",
+    "10.8.1.1",
+    "10.9.1.1",
+    "172.16.0.1",
+    "198.51.100.12",
+    "198.51.100.13",
+    "192.0.2.11",
+    "192.0.2.19",
+    "239.1.1.1",
+    "2001:db8:1::1",
+    "2001:db8:1::5",
+    "2001:db8:2::1",
+    "2001:db8:2::7",
+    "2001:db8:9::9",
+    "fe80::f816:3eff:fe01:1",
+    "fe80::f816:3eff:fe01:2",
+    "fe80::f816:3eff:fe01:3",
+    "fe80::f816:3eff:fe01:9",
+    "fe80::f816:3eff:fe01:12",
+];
+
+const VLANS: &[u16] = &[0, 7, 8, 9, 100, 101];
+const VNIS: &[u32] = &[10, 11, 12, 13];
+const DVR_MACS: &[[u8; 6]] = &[
+    [0xfa, 0x16, 0x3f, 0, 0, 1],
+    [0xfa, 0x16, 0x3f, 0, 0, 2],
+    [0xfa, 0x16, 0x3f, 0, 0, 3],
+    [0xfa, 0x16, 0x3f, 0, 0, 0x0a],
+    [0xfa, 0x16, 0x3e, 0, 0, 1],
+];
+
+/// A resource of the universe is put with one of its documents, or deleted.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    resource: usize,
+    /// Beyond the last one: it is deleted.
+    document: usize,
+}
+
+impl Step {
+    fn text(self, state: &State) -> String {
+        let (kind, id, documents) = UNIVERSE[self.resource];
+        if let Some(document) = documents.get(self.document) {
+            return format!(r#"{{ "put": {{ "{kind}": {{ "{id}": {document} }} }} }}"#);
+        }
+        // A router goes with its routes.
+        let view = state.view();
+        let router = Some(id).filter(|_| kind == "routers");
+        let router = router.and_then(|id| view.find::<Router>(&id.parse().unwrap()));
+        let routes = router.into_iter().flat_map(|router| view.routes_of(router));
+        let routes: Vec<String> = routes
+            .map(|(_, route)| format!(r#""{id}/{}""#, route.destination))
+            .collect();
+        let routes = Some(routes.join(", ")).filter(|routes| !routes.is_empty());
+        let routes = routes.map_or(String::new(), |routes| format!(r#", "routes": [{routes}]"#));
+        format!(r#"{{ "delete": {{ "{kind}": ["{id}"]{routes} }} }}"#)
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Routers depend on most others, and what depends on others is often refused.
+    let is_router = |resource: &usize| UNIVERSE[*resource].0.starts_with("rout");
+    let routers: Vec<usize> = (0..UNIVERSE.len()).filter(is_router).collect();
+    let resource = prop_oneof![0..UNIVERSE.len(), proptest::sample::select(routers)];
+    resource.prop_flat_map(|resource| {
+        let documents = UNIVERSE[resource].2.len();
+        (0..=documents).prop_map(move |document| Step { resource, document })
+    })
+}
+
+/// Where histories begin: the first document of everything that goes together.
+fn ground() -> String {
+    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let apart = ["p3", "red/fa:16:3e:00:00:01", "r1/10.8.0.0/24"];
+    for (kind, id, documents) in UNIVERSE.iter().filter(|(_, id, _)| !apart.contains(id)) {
+        let put = format!(r#""{id}": {}"#, documents[0]);
+        kinds.entry(kind).or_default().push(put);
+    }
+    let interfaces = kinds.entry("interfaces").or_default();
+    interfaces.push(r#""vm1": {}, "trunk": {}"#.to_owned());
+    let kinds = kinds.iter();
+    let kinds: Vec<String> = kinds
+        .map(|(kind, puts)| format!(r#""{kind}": {{ {} }}"#, puts.join(", ")))
+        .collect();
+    format!(r#"{{ "put": {{ {} }} }}"#, kinds.join(", "))
+}
+
+/// All of the steps if they can be made together, or else those that can one after another.
+fn possible(state: &State, steps: &[Step]) -> Vec<String> {
+    let all: Vec<String> = steps.iter().map(|step| step.text(state)).collect();
+    if stage(state, &all).is_ok() {
+        return all;
+    }
+    let mut some = Vec::new();
+    for request in all {
+        some.push(request);
+        if stage(state, &some).is_err() {
+            some.pop();
+        }
+    }
+    some
+}
+
+/// Requests that share a transaction, as the manager makes groups of them.
+fn stage<'a>(state: &'a State, requests: &[String]) -> Result<Transaction<'a>, Refusal> {
+    let mut transaction = Transaction::new(state);
+    for request in requests {
+        let body = request.clone().into();
+        Batch { body }.stage(&mut transaction)?;
+    }
+    transaction.check()?;
+    Ok(transaction)
+}
+
+/// Everything that workers and stations may see of a state, by what indices stand for.
+fn picture(plane: &Plane) -> BTreeSet<String> {
+    let control = plane.control.lock();
+    let reader = plane.laboratory.tables.reader().unwrap();
+    let tables = reader.view();
+    let mut picture = BTreeSet::new();
+    let mut note = |line: String| assert!(picture.insert(line.clone()), "twice: {line}");
+    let place = |index: AdjacencyIndex| format!("{:?}", control.places.owner(index));
+
+    let fdb = &control.tables.fdb;
+    fdb.scan(0, fdb.buckets(), |row| {
+        if row.entry.origin != Origin::Learned {
+            let to = place(row.entry.adjacency);
+            note(format!("fdb {:?} {:?} {to}", row.key, row.entry.origin));
+        }
+    });
+    for network in (1..8).filter_map(NetworkIndex::new) {
+        for address in addresses() {
+            if let Some(known) = tables.neighbours.find(network, address) {
+                let to = place(known.adjacency);
+                note(format!("neighbour {network} {address} {} {to}", known.mac));
+            }
+        }
+        note(network_line(tables.snapshot, network, place));
+    }
+    for vni in VNIS {
+        note(format!("vni {vni} {:?}", tables.vnis.find(*vni)));
+    }
+    for address in addresses() {
+        let vtep = match address {
+            IpAddr::V4(address) => tables.remote_vteps.find_v4(address),
+            IpAddr::V6(address) => tables.remote_vteps.find_v6(address),
+        };
+        let vtep = vtep.map(place);
+        let own = match address {
+            IpAddr::V4(address) => tables.snapshot.local.has_v4(address),
+            IpAddr::V6(address) => tables.snapshot.local.has_v6(address),
+        };
+        let joined = tables.snapshot.local.joined(address);
+        note(format!("underlay {address} {vtep:?} {own} {joined}"));
+    }
+    for (interface, vlan) in [UP, VM, TRUNK]
+        .into_iter()
+        .flat_map(|interface| VLANS.iter().map(move |vlan| (interface, *vlan)))
+    {
+        let entry = tables.snapshot.interface(interface).cloned();
+        let entry = entry.unwrap_or_default();
+        let bound = entry.bound(TagKey::new(0x8100, vlan));
+        let line = match bound {
+            Bound::Network {
+                network,
+                adjacency,
+                access,
+            } => format!("{network} {} {access:?}", place(adjacency)),
+            other => format!("{other:?}"),
+        };
+        note(format!("binding {interface} {vlan} {line}"));
+        // What is left of one that is gone is met by nobody.
+        if vlan == 0 && control.underlay.interface_id(interface).is_some() {
+            let (mac, mtu, underlay) = (entry.mac, entry.mtu, entry.underlay);
+            note(format!("interface {interface} {mac} {mtu} {underlay:?}"));
+        }
+    }
+    for index in (1..100).filter_map(AdjacencyIndex::new) {
+        let adjacency = tables.snapshot.adjacency(index);
+        let pairs = tables.snapshot.allowed(index);
+        match control.places.owner(index) {
+            Some(owner) => note(format!("way {owner:?} {adjacency:?} {pairs:?}")),
+            None => assert!(
+                matches!(adjacency, vtepd_tables::Adjacency::Vacant) && pairs.is_empty(),
+                "nobody's: {adjacency:?} {pairs:?}"
+            ),
+        }
+    }
+    for vrf in (1..6).filter_map(VrfIndex::new) {
+        let Some(routes) = tables.snapshot.vrf(vrf) else {
+            continue;
+        };
+        note(format!("vrf {vrf}"));
+        for address in addresses() {
+            if let Some(Target::NextHops(hops)) = routes.find(address) {
+                let hops = hops.as_slice().iter();
+                let hops: BTreeSet<String> = hops
+                    .map(|hop| format!("{} {:?}", place(hop.gateway), hop.address))
+                    .collect();
+                note(format!("route {vrf} {address} {hops:?}"));
+            }
+        }
+    }
+    let macs = &tables.snapshot.host_macs;
+    let others = DVR_MACS.iter().map(|mac| macs.may_be_other(Mac(*mac)));
+    let others: Vec<bool> = others.collect();
+    note(format!("host macs {:?} {others:?}", macs.own));
+    note(format!("routes {}", control.vrfs.usage().used));
+    note(format!("next hops {:?}", control.underlay.next_hops()));
+    control.served.picture().into_iter().for_each(note);
+    picture
+}
+
+fn network_line(
+    snapshot: &Snapshot,
+    index: NetworkIndex,
+    place: impl Fn(AdjacencyIndex) -> String,
+) -> String {
+    let mut line = format!("network {index}");
+    let Some(network) = snapshot.network(index) else {
+        // Beyond the end there are none either.
+        return line + " None false false false None {} {} {}";
+    };
+    let names = |list: &[AdjacencyIndex]| -> BTreeSet<String> {
+        let names: BTreeSet<String> = list.iter().map(|index| place(*index)).collect();
+        assert_eq!(names.len(), list.len(), "twice in a list");
+        names
+    };
+    let services = Some(network.services).filter(|services| *services != Default::default());
+    let _ = write!(
+        line,
+        " {:?} {} {} {} {:?} {:?} {:?} {:?}",
+        network.vni,
+        network.learning,
+        network.vlan_transparent,
+        network.suppression,
+        network.segment.map(&place),
+        names(network.gateways()),
+        names(network.flood_from_port()),
+        names(network.flood_from_tunnel()),
+    );
+    if let Some(services) = services {
+        let _ = write!(line, " {services:?}");
+    }
+    line
+}
+
+fn addresses() -> impl Iterator<Item = IpAddr> {
+    ADDRESSES.iter().map(|address| address.parse().unwrap())
+}
+
+/// What a daemon makes of a state that it starts with.
+fn fresh(state: &State) -> Arc<Plane> {
+    let (plane, _) = plane(ROOM);
+    let empty = State::new(Arc::new(facts()));
+    plane.apply(&Changes::whole(&empty, state)).unwrap();
+    plane
+}
+
+#[track_caller]
+fn assert_same(is: &BTreeSet<String>, shall: &BTreeSet<String>, what: &str) {
+    let more: Vec<_> = is.difference(shall).collect();
+    let less: Vec<_> = shall.difference(is).collect();
+    assert!(
+        more.is_empty() && less.is_empty(),
+        "{what}: too much {more:#?}, missing {less:#?}"
+    );
+}
+
+fn run(history: &[Vec<Step>]) {
+    let mut state = State::new(Arc::new(facts()));
+    let (plane, _) = plane(ROOM);
+    advance(&plane, &mut state, &[ground()]);
+    for steps in history {
+        let requests = possible(&state, steps);
+        advance(&plane, &mut state, &requests);
+    }
+}
+
+/// Makes a transaction, after having made and undone it once.
+fn advance(plane: &Plane, state: &mut State, requests: &[String]) {
+    let staged = stage(state, requests).unwrap().into_staged();
+    let before = picture(plane);
+    {
+        let changes = Changes::staged(state, &staged);
+        plane.apply(&changes).unwrap();
+        plane.apply(&changes.inverse()).unwrap();
+        assert_same(&picture(plane), &before, "undone");
+        plane.apply(&changes).unwrap();
+    }
+    state.merge(staged);
+    let shall = picture(&fresh(state));
+    assert_same(&picture(plane), &shall, &requests.join("\n"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn tables_are_those_of_a_daemon_started_with_the_state(
+        history in proptest::collection::vec(proptest::collection::vec(step(), 1..6), 1..24)
+    ) {
+        run(&history);
+    }
+}
