@@ -76,7 +76,7 @@ fn main() -> Result<(), Error> {
     }
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "{ports} ports in {seconds:.2} s, {:.0} a second",
+        "{ports} records in {seconds:.2} s, {:.0} a second",
         f64::from(ports) / seconds
     );
     server.print("loaded", ports)?;
@@ -278,7 +278,10 @@ impl Server {
             peak >> 10
         );
         if ports > 0 {
-            print!(", {} bytes per port in all", rss * 1024 / u64::from(ports));
+            print!(
+                ", {} bytes per record in all",
+                rss * 1024 / u64::from(ports)
+            );
         }
         println!();
         Ok(())

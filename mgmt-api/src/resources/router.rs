@@ -145,7 +145,7 @@ impl Router {
         interfaces.find_map(|own| Some((own, own.subnet_of(address)?)))
     }
 
-    /// Why `via` cannot be a next hop of a route to `destination`.
+    /// Why `via` cannot be a next hop.
     pub(crate) fn why_no_next_hop(&self, via: IpAddr) -> Option<String> {
         let Some((interface, subnet)) = self.connected(via) else {
             return Some(format!(

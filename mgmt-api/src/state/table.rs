@@ -155,21 +155,23 @@ impl<K: Kind> Table<K> {
         }
     }
 
-    fn merge_order(&mut self, staged: HashMap<K::Order, Option<Handle<K>>>) {
-        // Sorting and rebuilding the tree beats inserting one by one once the change is
-        // of the tree's own order, and leaves its nodes full instead of two thirds full.
+    fn merge_order(&mut self, staged: BTreeMap<K::Order, Option<Handle<K>>>) {
+        // Rebuilding the tree beats inserting one by one once the change is of the tree's
+        // own order, and leaves its nodes full instead of two thirds full.
         if staged.len() > self.order.len() / 4 {
-            let mut sorted: Vec<_> = staged.into_iter().collect();
-            sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            for (at, _) in sorted.iter().filter(|(_, handle)| handle.is_none()) {
+            for (at, _) in staged.iter().filter(|(_, handle)| handle.is_none()) {
                 self.order.remove(at);
             }
-            let created = sorted
+            let created = staged
                 .into_iter()
                 .filter_map(|(at, handle)| Some((at, handle?)));
             self.order.append(&mut created.collect());
             return;
         }
+        // In no order: ascending ones leave nodes half full, which would be 20 bytes more for each of a million routes.
+        let mut staged: Vec<_> = staged.into_iter().collect();
+        let mixed = |handle: Handle<K>| handle.get().wrapping_mul(0x9e37_79b9);
+        staged.sort_unstable_by_key(|(_, handle)| handle.map(mixed));
         for (at, handle) in staged {
             match handle {
                 Some(handle) => self.order.insert(at, handle),
@@ -185,7 +187,7 @@ pub struct StagedTable<K: Kind> {
     changes: Vec<StagedChange<K>>,
     by_handle: HashMap<Handle<K>, u32>,
     /// Places in the order that came (their handle) or went (`None`).
-    order: HashMap<K::Order, Option<Handle<K>>>,
+    order: BTreeMap<K::Order, Option<Handle<K>>>,
     created: usize,
 }
 
@@ -200,7 +202,7 @@ impl<K: Kind> Default for StagedTable<K> {
         Self {
             changes: Vec::new(),
             by_handle: HashMap::new(),
-            order: HashMap::new(),
+            order: BTreeMap::new(),
             created: 0,
         }
     }
@@ -235,6 +237,15 @@ impl<K: Kind> StagedTable<K> {
         self.changes
             .iter()
             .map(|change| (change.handle, change.new.as_ref()))
+    }
+
+    /// The records created within a range of the order.
+    pub(super) fn created(
+        &self,
+        range: impl RangeBounds<K::Order>,
+    ) -> impl Iterator<Item = Handle<K>> {
+        let range = self.order.range(range);
+        range.filter_map(|(_, handle)| *handle)
     }
 
     pub(super) fn create(&mut self, table: &Table<K>, record: K) -> Handle<K> {

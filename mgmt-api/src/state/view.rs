@@ -209,16 +209,14 @@ impl<'a> View<'a> {
         self,
         router: Handle<Router>,
     ) -> impl Iterator<Item = (Handle<RouterRoute>, &'a RouterRoute)> {
-        let staged = self.staged.map(|staged| &staged.routes);
-        let range = RouterRoute::within(Used::Router(router));
-        let kept = range.map(|(first, last)| self.state.routes.range(first..=last));
-        let kept = kept.into_iter().flatten();
-        let kept = kept.map(|(_, handle, record)| (handle, record));
-        let kept = kept
-            .filter(move |(handle, _)| staged.is_none_or(|staged| staged.get(*handle).is_none()));
-        let came = staged.into_iter().flat_map(|staged| staged.iter());
-        let came = came.filter_map(|(handle, new)| Some((handle, new?)));
-        kept.chain(came.filter(move |(_, record)| record.router == router))
+        let range = RouterRoute::within(Used::Router(router)).map(|(first, last)| first..=last);
+        let staged = self.staged.zip(range.clone()).into_iter();
+        let came = staged.flat_map(|(staged, range)| staged.routes.created(range));
+        let kept = range.map(|range| self.state.routes.range(range));
+        let kept = kept.into_iter().flatten().map(|(_, handle, _)| handle);
+        // Those that went are not to be had any more.
+        kept.chain(came)
+            .filter_map(move |handle| Some((handle, self.get(handle)?)))
     }
 
     /// The MTU of an interface: its own or its device's.
