@@ -30,7 +30,7 @@ const INTERFACES: [InterfaceIndex; 8] = [
     UNDERLAY, PORT1, PORT2, PORT3, PORT4, GREEN1, YELLOW1, PROVIDER,
 ];
 /// Different hosts; making one takes as long as many inputs.
-const HOSTS: u8 = 64;
+const VARIETIES: u8 = 64;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -393,7 +393,7 @@ thread_local! {
 
 fuzz_target!(|input: Input| {
     // Spread over all bits: each is set in half of the hosts, and each pair in a quarter.
-    let settings = u16::from(input.settings % HOSTS).wrapping_mul(40503) >> 3;
+    let settings = u16::from(input.settings % VARIETIES).wrapping_mul(40503) >> 3;
     CORPUS.with(|corpus| {
         HOSTS.with_borrow_mut(|hosts| {
             let host = hosts.entry(settings).or_insert_with(|| host_with(settings));
