@@ -28,6 +28,8 @@ source "$LAB_HOME/peers.sh"
 source "$LAB_HOME/vtepd.sh"
 # shellcheck source=cloud.sh
 source "$LAB_HOME/cloud.sh"
+# shellcheck source=dhcp.sh
+source "$LAB_HOME/dhcp.sh"
 
 # ---------------------------------------------------------------------------------------------- begin and end
 
