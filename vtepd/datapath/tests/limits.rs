@@ -12,12 +12,19 @@ use vtepd_tables::InterfaceIndex;
 use vtepd_wire::flow::FlowHasher;
 use vtepd_wire::{arp, craft};
 
-const LIMITS: Limits = Limits {
-    resolution: 50,
-    service: 20,
-    error: 30,
-    probe: 7,
-};
+/// The limits of these tests.
+const RESOLUTION: u16 = 50;
+const SERVICE: u16 = 20;
+const ERROR: u16 = 30;
+const PROBE: u16 = 7;
+
+fn lowered(mut limits: Limits) -> Limits {
+    limits.resolution = RESOLUTION;
+    limits.service = SERVICE;
+    limits.error = ERROR;
+    limits.probe = PROBE;
+    limits
+}
 
 fn limited_host() -> Host {
     let mut host = routed_host()
@@ -25,7 +32,7 @@ fn limited_host() -> Host {
         .change(blue(), |network| network.services.dhcp4 = true);
     let channel = host.channel.clone();
     let state = WorkerState::new(FlowHasher::new(1, 2), host.counters.clone(), channel);
-    host.state = state.with_limits(LIMITS);
+    host.state = state.with_limits(lowered(Limits::default()));
     host
 }
 
@@ -92,7 +99,7 @@ fn arp_and_neighbour_discovery() {
             .advertisement(VM1_IP6, 0),
     ] {
         let mut host = limited_host();
-        exhaust(&mut host, PORT1, &frame, LIMITS.resolution, ArpNdLimit);
+        exhaust(&mut host, PORT1, &frame, RESOLUTION, ArpNdLimit);
         others_are_unharmed(&mut host);
         host.state.now += 1;
         assert_eq!(host.send(PORT1, &frame).drops, [], "a second later");
@@ -109,11 +116,11 @@ fn kinds_of_one_class_are_counted_together() {
     let echo6 = craft::ethernet(GW_RED, VM1)
         .ipv6(VM1_IP6, GW_RED_IP6)
         .icmp_echo(1, 1, b"");
-    let answered = (0..3 * LIMITS.resolution)
+    let answered = (0..3 * RESOLUTION)
         .map(|number| if number % 2 == 0 { &echo } else { &echo6 })
         .filter(|frame| host.send(PORT1, frame).drops.is_empty())
         .count();
-    assert_eq!(answered, usize::from(LIMITS.resolution));
+    assert_eq!(answered, usize::from(RESOLUTION));
     assert_eq!(
         host.send(PORT1, &question(VM1, VM1_IP)).dropped(),
         ArpNdLimit
@@ -124,15 +131,9 @@ fn kinds_of_one_class_are_counted_together() {
 #[test]
 fn questions_to_services() {
     let mut host = limited_host();
-    exhaust(
-        &mut host,
-        PORT1,
-        &discover(VM1),
-        LIMITS.service,
-        ServiceLimit,
-    );
+    exhaust(&mut host, PORT1, &discover(VM1), SERVICE, ServiceLimit);
     others_are_unharmed(&mut host);
-    assert_eq!(host.asked().len(), usize::from(LIMITS.service) + 1);
+    assert_eq!(host.asked().len(), usize::from(SERVICE) + 1);
     host.state.now += 1;
     assert_eq!(host.send(PORT1, &discover(VM1)).consumed, 1);
     let asked = host.asked();
@@ -149,7 +150,7 @@ fn questions_to_services() {
 fn questions_that_find_no_room_are_counted() {
     let mut host = limited_host();
     let sent = (0..1000u16).filter(|number| {
-        host.state.now = number / LIMITS.service;
+        host.state.now = number / SERVICE;
         host.send(PORT1, &discover(VM1)).drops == [ServiceQueue]
     });
     assert_eq!(sent.count(), 1000 - 128);
@@ -165,12 +166,12 @@ fn rfc1812_section_4_3_2_8_errors() {
     let mut host = limited_host();
     for (frame, reason) in [(begin(1).udp(1, 2, b""), TtlExceeded), (nowhere, NoRoute)] {
         host.state.now += 1;
-        let told = (0..3 * LIMITS.error).filter(|_| {
+        let told = (0..3 * ERROR).filter(|_| {
             let outcome = host.send(PORT1, &frame);
             assert_eq!(outcome.drops, [reason], "the reason stays");
             outcome.sent.len() == 1
         });
-        assert_eq!(told.count(), usize::from(LIMITS.error));
+        assert_eq!(told.count(), usize::from(ERROR));
         others_are_unharmed(&mut host);
     }
 }
@@ -182,8 +183,8 @@ fn rfc4443_section_2_4_f_errors() {
         .ttl(1)
         .udp(1, 2, b"");
     let mut host = limited_host();
-    let told = (0..3 * LIMITS.error).filter(|_| host.send(PORT1, &frame).sent.len() == 1);
-    assert_eq!(told.count(), usize::from(LIMITS.error));
+    let told = (0..3 * ERROR).filter(|_| host.send(PORT1, &frame).sent.len() == 1);
+    assert_eq!(told.count(), usize::from(ERROR));
     others_are_unharmed(&mut host);
 }
 
@@ -197,7 +198,7 @@ fn packets_to_unknown_neighbours() {
             .udp(1, 2, b"");
         let outcome = host.send(PORT1, &frame);
         let limited = outcome.drops == [ProbeLimit];
-        assert_eq!(limited, number >= LIMITS.probe, "{outcome:?}");
+        assert_eq!(limited, number >= PROBE, "{outcome:?}");
         assert_eq!(outcome.events.len(), usize::from(!limited));
     }
     others_are_unharmed(&mut host);
@@ -216,7 +217,7 @@ fn from_outside_a_network_has_a_limit_of_its_own() {
             &mut host,
             UNDERLAY,
             &tunnelled(&frame),
-            LIMITS.resolution,
+            RESOLUTION,
             ArpNdLimit,
         );
         // By whichever tunnel.
@@ -241,7 +242,7 @@ fn from_outside_a_network_has_a_limit_of_its_own() {
 #[test]
 fn what_the_guard_refuses_is_not_counted() {
     let mut host = limited_host().guarded(VM1, &[VM1_IP], PORT1);
-    for _ in 0..2 * LIMITS.resolution {
+    for _ in 0..2 * RESOLUTION {
         let frame = craft::ethernet(BROADCAST, VM2).arp_request(VM2_IP, VM1_IP);
         assert_eq!(host.send(PORT1, &frame).dropped(), DropReason::SpoofedMac);
     }
@@ -258,7 +259,7 @@ fn a_second_is_a_second_when_the_clock_wraps() {
             &mut host,
             PORT1,
             &question(VM1, VM1_IP),
-            LIMITS.resolution,
+            RESOLUTION,
             ArpNdLimit,
         );
     }
