@@ -15,7 +15,7 @@ use vtepd_perf::frames::Direction;
 
 use crate::report::Report;
 use crate::system::{cores, vtepd};
-use crate::workloads::{churn, forward, load};
+use crate::workloads::{churn, forward, load, routes};
 
 /// Destination MACs of the stream that `churn` must not disturb.
 const CHURN_MACS: u32 = 100_000;
@@ -78,6 +78,9 @@ struct Run {
     /// Ports of load.
     #[arg(long, default_value = "1M", value_parser = size)]
     ports: u32,
+    /// Routes of the full table, of routes.
+    #[arg(long, default_value = "1M", value_parser = size)]
+    full_table: u32,
     /// Of the frames' order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -101,6 +104,8 @@ enum Name {
     Churn,
     /// A million ports by REST, and a restart.
     Load,
+    /// Routers and a full table by REST, and a route that changes under its traffic.
+    Routes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -212,6 +217,15 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
         };
         let done = load::run(&program, size, &|what| report::progress("load", what));
         report.load = Some(done.context("load")?);
+    }
+    if wanted(Name::Routes) {
+        let size = routes::Size {
+            full: run.full_table,
+            ..routes::Size::default()
+        };
+        let progress = |what: &str| report::progress("routes", what);
+        let done = routes::run(&program, size, &progress);
+        report.routes = Some(done.context("routes")?);
     }
     Ok(())
 }

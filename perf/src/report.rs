@@ -7,7 +7,7 @@ use vtepd_perf::summary::Summary;
 
 use crate::sampling::Measured;
 use crate::tables;
-use crate::workloads::{churn, forward, load};
+use crate::workloads::{churn, forward, load, routes};
 
 /// Everything of one call.
 #[derive(Default, Serialize)]
@@ -18,6 +18,8 @@ pub struct Report {
     pub churn: Option<churn::Report>,
     /// `load`.
     pub load: Option<load::Report>,
+    /// `routes`.
+    pub routes: Option<routes::Report>,
 }
 
 /// Everything of one comparison of tables.
@@ -66,6 +68,9 @@ impl Report {
         }
         if let Some(load) = &self.load {
             print_load(load);
+        }
+        if let Some(routes) = &self.routes {
+            print_routed(routes);
         }
     }
 
@@ -147,6 +152,33 @@ fn print_load(load: &load::Report) {
         load.restart_cpu_seconds,
         load.packets_checked,
         mib(load.restarted_bytes)
+    );
+}
+
+fn print_routed(report: &routes::Report) {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let tables = [("routers", &report.routers), ("full table", &report.full)];
+    for (name, loaded) in tables {
+        let (read, kept) = loaded.table_bytes;
+        println!(
+            "routes: {name}: {} routes in {:.1} s ({:.1} s of CPU on the control side); {:.0} MiB above the empty daemon, of which routes {:.1} MiB for workers and {:.1} MiB for the writer",
+            loaded.routes,
+            loaded.seconds,
+            loaded.cpu_seconds,
+            mib(loaded.bytes),
+            mib(read),
+            mib(kept)
+        );
+        println!(
+            "        one route changed in {} ms, {:.2} ms of CPU",
+            range(Some(loaded.change_ms), 2),
+            loaded.change_cpu_ms
+        );
+    }
+    let churn = &report.churn;
+    println!(
+        "        under traffic: {:.0} changes a second ({} asked for); {} + {} packets by the two next hops, {} turns, none missing, wrong or out of order",
+        churn.rate, churn.wanted_rate, churn.packets[0], churn.packets[1], churn.turns
     );
 }
 

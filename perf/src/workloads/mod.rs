@@ -3,3 +3,4 @@
 pub mod churn;
 pub mod forward;
 pub mod load;
+pub mod routes;
