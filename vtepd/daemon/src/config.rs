@@ -190,6 +190,7 @@ pub struct Limits {
     pub services: u16,
     pub errors: u16,
     pub probes: u16,
+    pub metadata: u16,
 }
 
 impl Default for Limits {
@@ -200,6 +201,7 @@ impl Default for Limits {
             services: limits.service,
             errors: limits.error,
             probes: limits.probe,
+            metadata: limits.metadata,
         }
     }
 }
@@ -211,6 +213,7 @@ impl From<&Limits> for vtepd_datapath::Limits {
             service: limits.services,
             error: limits.errors,
             probe: limits.probes,
+            metadata: limits.metadata,
         }
     }
 }

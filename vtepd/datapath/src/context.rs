@@ -29,6 +29,8 @@ pub enum Verdict {
     Hold(Waiting),
     /// Leaves by an interface as it is.
     Reply(InterfaceIndex),
+    /// Leaves to the metadata proxy, with its tag if it has one.
+    ToProxy,
     /// Was for us; there is nothing more to do with it.
     Consumed,
     /// Goes no further.

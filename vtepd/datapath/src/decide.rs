@@ -10,7 +10,7 @@
 //!        │                └─ no ─► flood
 //!        └─ one ──► FDB ─┬─ a gateway ─► route (route/)
 //!                        ├─ known ─────► forward
-//!                        └─ unknown ───► a DVR host MAC? ─ no ─► flood
+//!                        └─ unknown ───► a DVR host MAC, the metadata proxy's? ─ no ─► flood
 //! ```
 
 use vtepd_tables::{Access, FdbHit, FdbKey, Network, Origin, View};
@@ -22,6 +22,7 @@ use crate::event::Service;
 use crate::guard;
 use crate::learn::learn;
 use crate::limit::Class;
+use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::resolution::{self, Kind};
@@ -94,6 +95,11 @@ impl<'a, O: Observer> Decide<'a, O> {
         self.tables.fdb.find(frame.source?)
     }
 
+    /// Whether ports of the frame's network may ask the metadata proxy.
+    pub(crate) fn has_metadata(&self, frame: &Frame) -> bool {
+        self.network(frame).is_some_and(|network| network.metadata)
+    }
+
     /// Whether the source may send this here, and whether it is news.
     #[inline]
     fn check_source<P: Packet>(
@@ -115,7 +121,9 @@ impl<'a, O: Observer> Decide<'a, O> {
         if !self.state.allow(frame, Class::Resolution) {
             return Some(DropReason::ArpNdLimit.into());
         }
-        if self.network(frame)?.gateways().is_empty() {
+        let network = self.network(frame)?;
+        let routed = !network.gateways().is_empty();
+        if !routed && !network.metadata {
             return None;
         }
         let named = resolution::named(packet.data(), kind);
@@ -123,7 +131,9 @@ impl<'a, O: Observer> Decide<'a, O> {
         if named.speaks_for.into_iter().flatten().any(is_gateways) {
             return Some(DropReason::SpoofedArpNd.into());
         }
-        if let Some(claim) = resolution::claim(self.tables, frame, packet, kind, self.state.now) {
+        if routed
+            && let Some(claim) = resolution::claim(self.tables, frame, packet, kind, self.state.now)
+        {
             self.note(Decision::Claim(claim.address, claim.neighbour));
             self.state.tell(claim.into_event(frame.network));
         }
@@ -177,7 +187,7 @@ impl<'a, O: Observer> Decide<'a, O> {
     /// Nobody in the network is known to have this MAC. A DVR host MAC is asked for by
     /// whoever answers that host's question for a neighbour.
     #[inline]
-    fn decide_unknown<P: Packet>(&mut self, frame: Frame, packet: &P, kind: Kind) -> Verdict {
+    fn decide_unknown<P: Packet>(&mut self, frame: Frame, packet: &mut P, kind: Kind) -> Verdict {
         let macs = &self.tables.snapshot.host_macs;
         let Ok((header, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
             return DropReason::Truncated.into();
@@ -186,6 +196,9 @@ impl<'a, O: Observer> Decide<'a, O> {
             && let Some(verdict) = self.decide_host(&frame, header.destination, kind)
         {
             return verdict;
+        }
+        if header.destination == metadata::MAC && self.has_metadata(&frame) {
+            return self.reach_metadata(&frame, packet, kind);
         }
         self.note(Decision::Unknown);
         Verdict::Flood(frame)

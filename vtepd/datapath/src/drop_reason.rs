@@ -62,7 +62,7 @@ drop_reasons! {
     SpoofedArpNd = "spoofed-arp-nd": "ARP or ND speaks for an address or MAC that is not the port's",
     HiddenHeaders = "hidden-headers": "from a guarded port, behind more than two VLAN tags or in LLC/SNAP, where its addresses cannot be checked",
     RogueServer = "rogue-server": "a router advertisement, redirect or DHCP answer from a guarded port",
-    RouterMacSource = "router-mac-source": "the source is a gateway's MAC or a DVR host MAC, which no station has",
+    RouterMacSource = "router-mac-source": "the source is a gateway's MAC, a DVR host MAC or the metadata service's, which no station has",
     ArpNdLimit = "arp-nd-limit": "more ARP and ND from one port than it may send in a second",
     ServiceLimit = "service-limit": "more DHCP and router solicitations from one port than it may send in a second",
     ServiceQueue = "service-queue-full": "the control thread has too many DHCP and router solicitations waiting",
@@ -83,6 +83,11 @@ drop_reasons! {
     ProbeLimit = "probe-limit": "more packets to unknown neighbours from one port than it may send in a second",
     MtuExceeded = "mtu-exceeded": "too big for the network it is routed to, and not to be fragmented; the sender is told",
     GatewayService = "gateway-service": "to a gateway's own address, where nothing of the kind listens; the sender is told",
+    // Metadata
+    MetadataUnknown = "metadata-unknown": "to 169.254.169.254 from an address that is none of a port of this host with metadata, or from the metadata proxy to one that stands for nobody",
+    MetadataProtocol = "metadata-protocol": "to 169.254.169.254 or from its proxy, and no whole TCP segment of the right port without IP options",
+    MetadataLimit = "metadata-limit": "more packets to 169.254.169.254 from one port than it may send in a second",
+    MetadataUnresolved = "metadata-unresolved": "the metadata proxy has not answered ARP yet",
     // Bridging
     SamePort = "same-port": "the destination is where the frame came from",
     SplitHorizon = "split-horizon": "from a tunnel to a tunnel",

@@ -3,6 +3,7 @@
 //! ```text
 //!   Ethernet, tag ──► binding ─┬─ nothing      drop
 //!                              ├─ the underlay  terminate VXLAN, or a message to us
+//!                              ├─ the metadata proxy's link
 //!                              └─ a network     take the tag off
 //!                                     │ the frame of a network
 //!                                     ▼
@@ -16,6 +17,7 @@ use vtepd_wire::{FromBytes, Mac, ethernet};
 
 use crate::context::{Frame, HEADERS, Ingress, OwnTags, Verdict};
 use crate::drop_reason::DropReason;
+use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::underlay::{self, Terminated};
@@ -55,6 +57,7 @@ pub(crate) fn input<P: Packet>(
     }
     match bound {
         Bound::Nothing => DropReason::Unbound.into(),
+        Bound::Metadata => metadata::receive(tables, state, ingress, packet, tag_len, observer),
         Bound::Network {
             network,
             adjacency,
@@ -119,7 +122,7 @@ fn tenants_own_tag(tables: &View<'_>, interface: &Interface) -> Bound {
 
 /// Moves the MACs over the tag of the binding.
 #[inline]
-fn take_tag_off<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
+pub(crate) fn take_tag_off<P: Packet>(packet: &mut P) -> Result<(), DropReason> {
     let Some(front) = packet.data_mut().first_chunk_mut::<16>() else {
         return Err(DropReason::SharedBuffer);
     };

@@ -21,7 +21,7 @@
 //! | stage | files |
 //! |---|---|
 //! | 1 what is it, whose is it | `input.rs`, `underlay/` |
-//! | 2 may it, and where does it go | `decide.rs`, `guard.rs`, `learn/`, `resolution.rs`, `route/` |
+//! | 2 may it, and where does it go | `decide.rs`, `guard.rs`, `learn/`, `resolution.rs`, `route/`, `metadata/` |
 //! | 3 out with it | `output.rs`, `encapsulate.rs` |
 //! | answers of the control thread | `services/`, `route/neighbours.rs` |
 
@@ -47,6 +47,7 @@ mod input;
 pub mod learn;
 mod limit;
 pub mod memory;
+pub mod metadata;
 pub mod observer;
 mod output;
 pub mod packet;

@@ -19,9 +19,11 @@ pub enum Class {
     Error,
     /// Packets to neighbours that must be asked for.
     Probe,
+    /// Packets to the metadata proxy, which all tenants share.
+    Metadata,
 }
 
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 /// Packets in a second, of each worker and port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +36,8 @@ pub struct Limits {
     pub error: u16,
     /// Packets to neighbours that must be asked for.
     pub probe: u16,
+    /// Packets to the metadata proxy. Acknowledging a megabyte takes some 400.
+    pub metadata: u16,
 }
 
 impl Default for Limits {
@@ -43,6 +47,7 @@ impl Default for Limits {
             service: 20,
             error: 200,
             probe: 100,
+            metadata: 1000,
         }
     }
 }
@@ -72,6 +77,7 @@ impl Limiter {
                 limits.service,
                 limits.error,
                 limits.probe,
+                limits.metadata,
             ],
             ports: vec![Window::default(); all],
             networks: vec![Window::default(); all],

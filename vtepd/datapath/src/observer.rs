@@ -2,7 +2,7 @@
 //! [`Unobserved`] the calls compile to nothing and the stages are the fast path;
 //! with [`Recorder`] the same code says what it did with each packet and why.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use vtepd_tables::{AdjacencyIndex, FdbEntry, InterfaceIndex, Neighbour, NetworkIndex, VrfIndex};
 
@@ -49,6 +49,12 @@ pub enum Decision {
     Error(DropReason),
     /// A gateway answers.
     Answered,
+    /// Of the metadata proxy, by this address.
+    Asks(Ipv4Addr),
+    /// Leaves to the metadata proxy by an interface.
+    ToProxy(InterfaceIndex),
+    /// From the metadata proxy to a port of a network.
+    FromProxy(NetworkIndex, AdjacencyIndex),
     /// Leaves in so many parts.
     Fragments(u8),
     /// A message to us that needs no answer.

@@ -5,12 +5,13 @@
 //!          └─► tunnel: outer header, MTU ──┼─► device burst
 //!   Fragment ► parts of the same ──────────┤
 //!   Flood ───► replicas of the same ───────┘
+//!   ToProxy ─► tag of the metadata link ───┤
 //!   Reply ───► as it is ───────────────────┘
 //! ```
 
 use arrayvec::ArrayVec;
 use vtepd_tables::{
-    Access, Adjacency, AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Port, TagKey,
+    Access, Adjacency, AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Port, Tag, TagKey,
     Tunnel, View,
 };
 use vtepd_wire::{Mac, ethernet};
@@ -55,6 +56,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 self.observer.note(position, Decision::Reply(interface));
                 self.transmit(interface, packet);
             }
+            Verdict::ToProxy => self.send_to_proxy(position, packet),
             Verdict::Consumed => {
                 self.observer.note(position, Decision::Consumed);
                 self.state.counters.consumed.add(1);
@@ -78,6 +80,20 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         counters.tx_packets.add(1);
         counters.tx_bytes.add(packet.frame_len() as u64);
         self.io.transmit(interface, packet);
+    }
+
+    #[cold]
+    fn send_to_proxy(&mut self, position: usize, mut packet: I::Packet) {
+        let Some(metadata) = self.tables.snapshot.metadata() else {
+            return self.drop(position, packet, DropReason::Vacant);
+        };
+        let proxy = metadata.proxy;
+        if let Err(reason) = push_tag(&mut packet, proxy.tag) {
+            return self.drop(position, packet, reason);
+        }
+        self.observer
+            .note(position, Decision::ToProxy(proxy.interface));
+        self.transmit(proxy.interface, packet);
     }
 
     #[inline]
@@ -194,7 +210,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         };
         let ready = fits(&packet, frame, interface.mtu)
             .and_then(|()| keeps_to_its_vlan(frame, port, interface))
-            .and_then(|()| push_tag(&mut packet, port));
+            .and_then(|()| push_tag(&mut packet, port.tag));
         if let Err(reason) = ready {
             return self.drop(position, packet, reason);
         }
@@ -339,10 +355,10 @@ fn keeps_to_its_vlan(frame: &Frame, port: &Port, interface: &Interface) -> Resul
     }
 }
 
-/// Puts the port's tag behind the MACs.
+/// Puts a tag behind the MACs.
 #[inline]
-fn push_tag<P: Packet>(packet: &mut P, port: &Port) -> Result<(), DropReason> {
-    let Some(tag) = port.tag else {
+fn push_tag<P: Packet>(packet: &mut P, tag: Option<Tag>) -> Result<(), DropReason> {
+    let Some(tag) = tag else {
         return Ok(());
     };
     if packet.prepend(ethernet::Tag::LEN).is_none() {

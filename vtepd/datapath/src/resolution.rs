@@ -18,6 +18,7 @@ use crate::context::{Frame, Verdict};
 use crate::decide::Decide;
 use crate::drop_reason::DropReason;
 use crate::event::Event;
+use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 
@@ -96,8 +97,17 @@ pub(crate) fn named(data: &[u8], kind: Kind) -> Named {
     named.unwrap_or_default()
 }
 
-/// Whether an address is that of a router in the frame's network.
+/// Whether an address is the metadata service's in the frame's network.
+fn is_metadata(tables: &View<'_>, frame: &Frame, address: IpAddr) -> bool {
+    let network = tables.snapshot.network(frame.network);
+    address == IpAddr::V4(metadata::ADDRESS) && network.is_some_and(|network| network.metadata)
+}
+
+/// Whether an address is that of a router in the frame's network, or the metadata service's.
 pub(crate) fn is_gateways(tables: &View<'_>, frame: &Frame, address: IpAddr) -> bool {
+    if is_metadata(tables, frame, address) {
+        return true;
+    }
     let neighbour = tables.neighbours.find(frame.network, address);
     neighbour.is_some_and(|found| tables.snapshot.gateway(found.adjacency).is_some())
 }
@@ -179,15 +189,22 @@ pub(crate) fn answer<P: Packet, O: Observer>(
 enum Known {
     /// A station.
     Station(Neighbour),
-    /// A router.
+    /// A router, or the metadata service.
     Gateway(Mac),
-    /// A router, but the question comes from another host, which has it as well.
+    /// One of them, but the question comes from another host, which has it as well.
     Confined,
     /// Nobody that we know, or the question reaches it by itself.
     Nobody,
 }
 
 fn known(tables: &View<'_>, frame: &Frame, address: IpAddr) -> Known {
+    if is_metadata(tables, frame, address) {
+        return if frame.is_from_outside() {
+            Known::Confined
+        } else {
+            Known::Gateway(metadata::MAC)
+        };
+    }
     let Some(neighbour) = tables.neighbours.find(frame.network, address) else {
         return Known::Nobody;
     };

@@ -12,7 +12,7 @@
 //! | [`neighbour`] | (network, IP) → MAC, adjacency | hash, in place, grows |
 //! | [`remote_vteps`] | outer source → adjacency | hash, in place, grows |
 //! | [`vni`] | VNI → network | flat array, in place |
-//! | [`snapshot`] | interfaces, networks, flood lists, [`adjacency`], VRFs' [`route`]s | immutable, replaced whole |
+//! | [`snapshot`] | interfaces, networks, flood lists, [`adjacency`], VRFs' [`route`]s, [`metadata`] | immutable, replaced whole |
 //!
 //! What goes in: indices ([`index`]) and entries from the control thread. What
 //! comes out: answers for the packets of one burst, borrowed from the reader so
@@ -25,6 +25,7 @@ mod array;
 mod bucket;
 pub mod fdb;
 pub mod index;
+pub mod metadata;
 pub mod neighbour;
 pub mod rcu;
 pub mod remote_vteps;
@@ -43,6 +44,7 @@ use vtepd_wire::hash::KeyedHash;
 pub use adjacency::{Adjacency, Gateway, Port, Tag, Tunnel, TunnelParameters, VtepPair};
 pub use fdb::{FdbEntry, FdbHit, FdbKey, FdbRow, FdbView, FdbWriter, HashedFdbKey, Origin};
 pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
+pub use metadata::{Asker, Metadata, Proxy};
 pub use neighbour::{Neighbour, NeighbourView, NeighbourWriter};
 pub use remote_vteps::{RemoteVtepView, RemoteVtepWriter};
 pub use snapshot::{

@@ -10,6 +10,7 @@ use vtepd_wire::{Mac, VlanId, Vni, ethernet};
 
 use crate::adjacency::{Adjacency, Gateway, Tag};
 use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
+use crate::metadata::Metadata;
 use crate::route::Vrf;
 
 /// Interfaces, networks and ways out at one moment.
@@ -25,6 +26,7 @@ pub struct Snapshot {
     vrfs: Vec<Option<Arc<Vrf>>>,
     /// By access port, what it may send from beyond its ports' own addresses.
     allowed: Arc<HashMap<AdjacencyIndex, Arc<[AllowedPair]>>>,
+    metadata: Option<Arc<Metadata>>,
     /// Our addresses on the underlay.
     pub local: LocalAddresses,
     /// The DVR host MACs.
@@ -70,6 +72,22 @@ impl Snapshot {
     /// What an access port may send from beyond its ports' own addresses.
     pub fn allowed(&self, port: AdjacencyIndex) -> &[AllowedPair] {
         self.allowed.get(&port).map_or(&[], |pairs| &**pairs)
+    }
+
+    /// The metadata proxy and who may ask it. `None` where there is none.
+    #[inline(always)]
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_deref()
+    }
+
+    /// The metadata proxy to change, and who may ask it.
+    pub fn metadata_mut(&mut self) -> Option<&mut Metadata> {
+        self.metadata.as_mut().map(Arc::make_mut)
+    }
+
+    /// Replaces the metadata proxy.
+    pub fn set_metadata(&mut self, metadata: Option<Metadata>) {
+        self.metadata = metadata.map(Arc::new);
     }
 
     /// Replaces the routes of a VRF.
@@ -163,6 +181,8 @@ pub enum Bound {
     Nothing,
     /// Packets of the underlay.
     Underlay,
+    /// Packets of the metadata proxy.
+    Metadata,
     /// Frames of a network.
     Network {
         /// Which.
@@ -351,6 +371,8 @@ pub struct Network {
     pub suppression: bool,
     /// What the control thread answers for its stations.
     pub services: Services,
+    /// Whether its ports may ask the metadata proxy.
+    pub metadata: bool,
     /// The VLAN segment's way out.
     pub segment: Option<AdjacencyIndex>,
     /// The routers' interfaces in it.

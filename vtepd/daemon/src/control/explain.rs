@@ -498,6 +498,28 @@ impl Names<'_> {
                 None,
             ),
             Decision::Answered => step("route", "answered", "the gateway answers".to_owned(), None),
+            Decision::Asks(address) => step(
+                "metadata",
+                "asks",
+                format!("a question to the metadata proxy, which knows the sender as {address}"),
+                Some(json!({"table": "metadata", "address": address})),
+            ),
+            Decision::ToProxy(interface) => step(
+                "output",
+                "to-proxy",
+                format!("to the metadata proxy by {}", self.interface(interface)),
+                None,
+            ),
+            Decision::FromProxy(network, at) => step(
+                "input",
+                "from-proxy",
+                format!(
+                    "from the metadata proxy to {} in network {}",
+                    self.place(at),
+                    self.network(network)
+                ),
+                None,
+            ),
             Decision::Known(entry) => step(
                 "decide",
                 "known",

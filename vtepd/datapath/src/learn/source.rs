@@ -8,6 +8,7 @@ use vtepd_wire::{FromBytes, ethernet};
 use crate::context::Frame;
 use crate::decide::Decide;
 use crate::drop_reason::DropReason;
+use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 
@@ -55,7 +56,7 @@ pub(crate) fn learn<P: Packet, O: Observer>(
 }
 
 /// Whether the source is our own DVR host MAC, or another host's in a frame that does
-/// not come from there.
+/// not come from there, or the metadata service's.
 #[inline]
 fn is_host_mac<P: Packet>(tables: &View<'_>, packet: &P) -> bool {
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
@@ -66,7 +67,9 @@ fn is_host_mac<P: Packet>(tables: &View<'_>, packet: &P) -> bool {
         let key = tables.fdb.prefetch(FdbKey::host(header.source));
         tables.fdb.find(key).is_some()
     };
-    macs.own == Some(header.source) || macs.may_be_other(header.source) && is_other()
+    macs.own == Some(header.source)
+        || macs.may_be_other(header.source) && is_other()
+        || header.source == metadata::MAC
 }
 
 /// Whether an adjacency leads to other hosts: a tunnel, or a VLAN segment.

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use vtepd_tables::{Adjacency, Gateway, Network};
+use vtepd_tables::{Adjacency, Gateway, Network, Snapshot};
 use vtepd_wire::{FromBytes, Mac, arp, ethernet, frame, icmpv6, ipv4, ipv6};
 
 use crate::context::{Frame, Verdict};
@@ -41,7 +41,8 @@ impl<O: Observer> Decide<'_, O> {
             Adjacency::Port(port) if !port.segment => {}
             _ => return DropReason::DvrDestination.into(),
         }
-        let Some(gateway_mac) = self.gateway_mac(network, packet.data()) else {
+        let near = || destination(packet.data());
+        let Some(gateway_mac) = gateway_mac(self.tables.snapshot, network, near) else {
             return DropReason::DvrNotRouted.into();
         };
         let Ok((header, _)) = ethernet::Header::mut_from_prefix(packet.data_mut()) else {
@@ -49,27 +50,6 @@ impl<O: Observer> Decide<'_, O> {
         };
         header.source = gateway_mac;
         Verdict::Forward(frame, to)
-    }
-
-    /// The MAC of the gateway that the destination knows: of several in the network,
-    /// that of its subnet.
-    #[inline]
-    fn gateway_mac(&self, network: &Network, data: &[u8]) -> Option<Mac> {
-        let snapshot = self.tables.snapshot;
-        if let [only] = network.gateways() {
-            return Some(snapshot.gateway(*only)?.mac);
-        }
-        let destination = destination(data)?;
-        let mut gateways = network.gateways().iter();
-        let gateways = gateways.by_ref().filter_map(|at| snapshot.gateway(*at));
-        let mut first: Option<&Gateway> = None;
-        for gateway in gateways {
-            if gateway.is_near(destination) {
-                return Some(gateway.mac);
-            }
-            first = first.or(Some(gateway));
-        }
-        first.map(|gateway| gateway.mac)
     }
 
     /// Another host's router asks for a station that it does not know: all of this
@@ -97,6 +77,30 @@ impl<O: Observer> Decide<'_, O> {
         self.note(Decision::Flood);
         Verdict::Flood(frame)
     }
+}
+
+/// The MAC of the gateway that the station with the address `near` knows: of several in the
+/// network, that of its subnet.
+#[inline]
+pub(crate) fn gateway_mac(
+    snapshot: &Snapshot,
+    network: &Network,
+    near: impl FnOnce() -> Option<IpAddr>,
+) -> Option<Mac> {
+    if let [only] = network.gateways() {
+        return Some(snapshot.gateway(*only)?.mac);
+    }
+    let destination = near()?;
+    let mut gateways = network.gateways().iter();
+    let gateways = gateways.by_ref().filter_map(|at| snapshot.gateway(*at));
+    let mut first: Option<&Gateway> = None;
+    for gateway in gateways {
+        if gateway.is_near(destination) {
+            return Some(gateway.mac);
+        }
+        first = first.or(Some(gateway));
+    }
+    first.map(|gateway| gateway.mac)
 }
 
 fn destination(data: &[u8]) -> Option<IpAddr> {

@@ -18,7 +18,7 @@ impl<O: Observer> Decide<'_, O> {
     /// Drops an IPv4 packet to a gateway for a reason, and says so to its sender, in the
     /// name of `own`, if that may be.
     #[cold]
-    pub(super) fn error_v4<P: Packet>(
+    pub(crate) fn error_v4<P: Packet>(
         &mut self,
         frame: &Frame,
         own: Option<IpAddr>,
@@ -79,8 +79,6 @@ impl<O: Observer> Decide<'_, O> {
         self.send_error(frame, packet, &headers, reason)
     }
 
-    /// Puts the error's headers between the Ethernet header, turned around, and what is
-    /// quoted.
     fn send_error<P: Packet>(
         &mut self,
         frame: &Frame,
@@ -88,24 +86,36 @@ impl<O: Observer> Decide<'_, O> {
         headers: &[u8],
         reason: DropReason,
     ) -> Verdict {
-        let Ok((&link, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
+        if let Err(reason) = put_error(packet, headers, frame.ethertype) {
             return reason.into();
-        };
-        if packet.prepend(headers.len()).is_none() {
-            return DropReason::NoHeadroom.into();
         }
-        let front = packet.data_mut().get_mut(..L3 + headers.len());
-        let Some((header, place)) = front.and_then(|front| front.split_at_mut_checked(L3)) else {
-            return DropReason::SharedBuffer.into();
-        };
-        let Ok((header, _)) = ethernet::Header::mut_from_prefix(header) else {
-            return DropReason::SharedBuffer.into();
-        };
-        *header = ethernet::Header::new(link.source, link.destination, frame.ethertype);
-        place.copy_from_slice(headers);
         self.note(Decision::Error(reason));
         self.state.counters.count_drop(reason, 1);
         self.state.counters.originated.add(1);
         Verdict::Forward(*frame, frame.ingress)
     }
+}
+
+/// Puts an error's headers between the Ethernet header, turned around, and what is quoted.
+pub(crate) fn put_error<P: Packet>(
+    packet: &mut P,
+    headers: &[u8],
+    ethertype: u16,
+) -> Result<(), DropReason> {
+    let Ok((&link, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
+        return Err(DropReason::Truncated);
+    };
+    if packet.prepend(headers.len()).is_none() {
+        return Err(DropReason::NoHeadroom);
+    }
+    let front = packet.data_mut().get_mut(..L3 + headers.len());
+    let Some((header, place)) = front.and_then(|front| front.split_at_mut_checked(L3)) else {
+        return Err(DropReason::SharedBuffer);
+    };
+    let Ok((header, _)) = ethernet::Header::mut_from_prefix(header) else {
+        return Err(DropReason::SharedBuffer);
+    };
+    *header = ethernet::Header::new(link.source, link.destination, ethertype);
+    place.copy_from_slice(headers);
+    Ok(())
 }

@@ -38,10 +38,13 @@ use crate::decide::Decide;
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::limit::Class;
+use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::resolution::{self, Kind};
 
+pub(crate) use arrive::gateway_mac;
+pub(crate) use error::put_error;
 pub(crate) use fragment::fragment;
 use held::{Freed, Waiting};
 
@@ -165,6 +168,9 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
         let (source, destination) = (header.source_addr(), header.destination_addr());
         if is_martian_v4(source, destination) {
+            if destination == metadata::ADDRESS && self.has_metadata(&frame) {
+                return self.ask_metadata(&frame, packet, checked);
+            }
             return DropReason::Martian.into();
         }
         let end = L3 + checked.total_len;

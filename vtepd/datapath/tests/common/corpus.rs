@@ -7,11 +7,14 @@ use vtepd_wire::{Mac, craft, ipv6};
 use super::*;
 
 /// The host of the picture with its router; it learns, carries tenants' tags, guards
-/// one port and has all services.
+/// one port and has all services, and a metadata proxy.
 pub fn busy_host() -> Host {
     let mut host = routed_host()
         .guarded(VM2, &[VM2_IP, VM2_IP6], PORT2)
         .allowed(PORT2, &[(VM2, "10.0.0.50/32"), (NOBODY, "fd00::50/128")])
+        .metadata(&[red()], Some(LINK_TAG))
+        .asker(VM1_NAME, red(), VM1, VM1_IP, (PORT1, 0))
+        .asker(VM3_NAME, red(), VM3, VM3_IP, (PORT3, 100))
         .change(red(), |network| {
             network.learning = true;
             network.vlan_transparent = true;
@@ -46,12 +49,15 @@ pub fn corpus() -> Vec<(InterfaceIndex, Vec<u8>)> {
     let underlay = underlay.map(|frame| (UNDERLAY, frame));
     let to_gateway = to_gateway().into_iter().map(|frame| (PORT1, frame));
     let guarded = from_guarded().into_iter().map(|frame| (PORT2, frame));
+    let on_link = on_link().into_iter();
+    let on_link = on_link.map(|frame| (LINK, tagged(LINK_TAG, &frame)));
     from_port
         .clone()
         .chain(from_tagged)
         .chain(to_gateway)
         .chain(guarded)
         .chain(underlay)
+        .chain(on_link)
         .collect()
 }
 
@@ -146,6 +152,19 @@ fn to_gateway() -> Vec<Vec<u8>> {
         craft::ethernet(Mac::multicast_of_v6(gateways_group), VM1)
             .ipv6(VM1_IP6, gateways_group)
             .solicitation(GW_RED_IP6),
+        v4(METADATA_IP).tcp(40_000, 80, 16, &[7; 301]),
+        craft::pad(v4(METADATA_IP).tcp(40_000, 80, 2, b"")),
+        v4(METADATA_IP).tcp(40_000, 80, 16, &[7; 1450]),
+        v4(METADATA_IP).ttl(1).tcp(40_000, 80, 2, b""),
+        v4(METADATA_IP).tcp(40_000, 443, 2, b""),
+        craft::ethernet(METADATA_MAC, VM1)
+            .ipv4(VM1_IP, METADATA_IP)
+            .tcp(40_000, 80, 16, b"GET /"),
+        craft::ethernet(METADATA_MAC, VM1)
+            .ipv4(VM1_IP, METADATA_IP)
+            .udp(68, 67, &[1; 300]),
+        craft::ethernet(BROADCAST, VM1).arp_request(VM1_IP, METADATA_IP),
+        craft::ethernet(METADATA_MAC, VM1).arp_request(VM1_IP, METADATA_IP),
         craft::ethernet(OWN_HM, VM1).arp_reply("10.0.0.99", "0.0.0.0"),
         craft::ethernet(PEER_HM, VM1).arp_reply("10.0.0.99", "0.0.0.0"),
         craft::ethernet(VM2, PEER_HM).payload(0x88b5, b"x"),
@@ -159,6 +178,21 @@ fn to_gateway() -> Vec<Vec<u8>> {
             .ipv6("fe80::1", "ff02::2")
             .ttl(255)
             .icmp(133, 0, 0, &[]),
+    ]
+}
+
+/// What the metadata proxy sends.
+fn on_link() -> Vec<Vec<u8>> {
+    let to = |name: &str| craft::ethernet(LINK_MAC, PROXY).ipv4(PROXY_IP, name);
+    vec![
+        to(VM1_NAME).tcp(PROXY_PORT, 40_000, 16, &[7; 301]),
+        to(VM3_NAME).tcp(PROXY_PORT, 40_000, 16, b"answer"),
+        craft::pad(to(VM1_NAME).tcp(PROXY_PORT, 40_000, 18, b"")),
+        to(VM1_NAME).tcp(PROXY_PORT, 40_000, 16, &[7; 1420]),
+        to(VM2_IP).tcp(PROXY_PORT, 40_000, 16, b"nobody"),
+        to(VM1_NAME).udp(53, 53, b""),
+        craft::ethernet(BROADCAST, PROXY).arp_request(PROXY_IP, VM1_NAME),
+        craft::ethernet(LINK_MAC, PROXY).arp_reply(PROXY_IP, LINK_IP),
     ]
 }
 

@@ -9,11 +9,13 @@
 mod corpus;
 mod frames;
 mod host;
+mod metadata;
 mod routed;
 
 pub use corpus::*;
 pub use frames::*;
 pub use host::*;
+pub use metadata::*;
 pub use routed::*;
 
 use std::collections::BTreeMap;
