@@ -27,6 +27,7 @@ pub mod fdb;
 pub mod index;
 pub mod metadata;
 pub mod neighbour;
+mod pages;
 pub mod rcu;
 pub mod remote_vteps;
 pub mod route;

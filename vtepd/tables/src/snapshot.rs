@@ -11,19 +11,24 @@ use vtepd_wire::{Mac, VlanId, Vni, ethernet};
 use crate::adjacency::{Adjacency, Gateway, Tag};
 use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 use crate::metadata::Metadata;
+use crate::pages::Pages;
 use crate::route::Vrf;
 
 /// Interfaces, networks and ways out at one moment.
+///
+/// The long lists are shared between copies: a transaction among 10,000 routers would copy
+/// 3 MiB otherwise, and, as large blocks come and go between small ones that stay, leave as
+/// much to the allocator each time.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// By [`InterfaceIndex`].
     interfaces: Vec<Interface>,
     /// By [`NetworkIndex`]; 0 is never used.
-    networks: Vec<Network>,
+    networks: Pages<Network>,
     /// By [`AdjacencyIndex`]; 0 is never used.
-    adjacencies: Vec<Adjacency>,
+    adjacencies: Pages<Adjacency>,
     /// By [`VrfIndex`]; 0 is never used.
-    vrfs: Vec<Option<Arc<Vrf>>>,
+    vrfs: Pages<Option<Arc<Vrf>>>,
     /// By access port, what it may send from beyond its ports' own addresses.
     allowed: Arc<HashMap<AdjacencyIndex, Arc<[AllowedPair]>>>,
     metadata: Option<Arc<Metadata>>,
@@ -92,7 +97,7 @@ impl Snapshot {
 
     /// Replaces the routes of a VRF.
     pub fn set_vrf(&mut self, index: VrfIndex, vrf: Option<Arc<Vrf>>) {
-        *at(&mut self.vrfs, index.as_usize()) = vrf;
+        *self.vrfs.get_mut(index.as_usize()) = vrf;
     }
 
     /// Replaces what an access port may send from beyond its ports' own addresses.
@@ -110,25 +115,22 @@ impl Snapshot {
 
     /// The interface to change; interfaces up to it come into being.
     pub fn interface_mut(&mut self, index: InterfaceIndex) -> &mut Interface {
-        at(&mut self.interfaces, index.as_usize())
+        let index = index.as_usize();
+        if self.interfaces.len() <= index {
+            self.interfaces.resize(index + 1, Interface::default());
+        }
+        &mut self.interfaces[index]
     }
 
     /// The network to change.
     pub fn network_mut(&mut self, index: NetworkIndex) -> &mut Network {
-        at(&mut self.networks, index.as_usize())
+        self.networks.get_mut(index.as_usize())
     }
 
     /// The way out to change.
     pub fn adjacency_mut(&mut self, index: AdjacencyIndex) -> &mut Adjacency {
-        at(&mut self.adjacencies, index.as_usize())
+        self.adjacencies.get_mut(index.as_usize())
     }
-}
-
-fn at<T: Default + Clone>(list: &mut Vec<T>, index: usize) -> &mut T {
-    if list.len() <= index {
-        list.resize(index + 1, T::default());
-    }
-    &mut list[index]
 }
 
 /// What frames on an interface are told apart by: TPID and VLAN id, or no tag.
