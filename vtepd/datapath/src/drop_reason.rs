@@ -64,6 +64,7 @@ drop_reasons! {
     RogueServer = "rogue-server": "a router advertisement, redirect or DHCP answer from a guarded port",
     RouterMacSource = "router-mac-source": "the source is a gateway's MAC, a DVR host MAC or the metadata service's, which no station has",
     ArpNdLimit = "arp-nd-limit": "more ARP and ND from one port than it may send in a second",
+    EchoLimit = "echo-limit": "more echo requests to gateways, ARP and ND from one port than it may send in a second",
     ServiceLimit = "service-limit": "more DHCP and router solicitations from one port than it may send in a second",
     ServiceQueue = "service-queue-full": "the control thread has too many DHCP and router solicitations waiting",
     // Between the hosts of a distributed router

@@ -40,6 +40,8 @@ pub(crate) fn check(
         Some(Origin::Static) => return Ok(()),
         // One that was learned by a pair is still the pair's, which may be gone.
         _ if frame.access == Access::Guarded => None,
+        // A port that is checked elsewhere is not to be played here either.
+        _ if known.is_some_and(|hit| matches!(hit.entry.origin, Origin::Guarded(_))) => None,
         _ => return Ok(()),
     };
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(data) else {

@@ -47,7 +47,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             }
             Verdict::Hold(waiting) => {
                 let now = self.state.now;
-                match self.held.keep(packet, waiting, now) {
+                match self.held.keep(self.tables, packet, waiting, now) {
                     None => self.observer.note(position, Decision::Held),
                     Some(packet) => self.drop(position, packet, DropReason::NeighbourUnknown),
                 }

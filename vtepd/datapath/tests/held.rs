@@ -94,3 +94,36 @@ fn one_port_fills_its_own_places_only() {
     let outcome = host.bench.send(host.access2, &frame);
     assert!(outcome.drops.is_empty());
 }
+
+#[test]
+fn when_all_places_are_taken_the_greediest_gives_one_up() {
+    let mut host = golden_host(GoldenRole::H1);
+    let red = network(1);
+    // Eight ports with eight packets each.
+    for port in 0..8u8 {
+        let interface = host.bench.interface(10 + port, "02:00:00:00:0a:10", 1500);
+        host.bench.bind(20 + u16::from(port), interface, None, red);
+        for _ in 0..8 {
+            assert!(host.bench.send(interface, &to_stranger(1)).drops.is_empty());
+        }
+    }
+    let newcomer = host.bench.send(host.access, &to_stranger(2));
+    assert_eq!(
+        newcomer.drops,
+        [DropReason::NeighbourUnknown],
+        "one of the others'"
+    );
+    host.bench.state.now += 3;
+    let told = host.bench.resume();
+    let told_newcomer = told.iter().filter(|(to, _)| *to == host.access);
+    assert_eq!((told.len(), told_newcomer.count()), (64, 1));
+}
+
+#[test]
+fn nobody_waits_across_a_change_of_owners() {
+    let mut host = golden_host(GoldenRole::H1);
+    host.bench.send(host.access, &to_stranger(1));
+    host.bench.tables.edit().generation += 1;
+    assert!(host.bench.resume().is_empty());
+    assert_eq!(host.bench.counters.drops(DropReason::Vacant), 1);
+}

@@ -256,7 +256,7 @@ proptest! {
     ) {
         let payload = if more { payload[..payload.len() / 8 * 8].to_vec() } else { payload };
         prop_assume!(!payload.is_empty());
-        let frame = to_gateway().options(&options).fragment(7, offset * 8, more).payload(17, &payload);
+        let frame = to_gateway().options(&options).fragment(7, offset * 8, more).payload(99, &payload);
         let mut at = splits.map(|split| split.index(frame.len()));
         at.sort_unstable();
         let buffers = [&frame[..at[0]], &frame[at[0]..at[1]], &frame[at[1]..]];

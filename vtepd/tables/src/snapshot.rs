@@ -36,6 +36,9 @@ pub struct Snapshot {
     pub local: LocalAddresses,
     /// The DVR host MACs.
     pub host_macs: HostMacs,
+    /// Goes up whenever an index is taken from its owner: who has noted one down before
+    /// must not use it any more.
+    pub generation: u32,
 }
 
 impl Snapshot {

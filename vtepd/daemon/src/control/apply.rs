@@ -436,6 +436,7 @@ impl Control {
         {
             return;
         }
+        self.tables.edit().generation += 1;
         for vrf in vrfs {
             self.tables.edit().set_vrf(vrf, None);
         }

@@ -2,7 +2,7 @@
 //! conversation is not lost (RFC 1122, 2.3.2.2: save at least one).
 //!
 //! Bounded in number, for each port and in time: whoever scans an empty subnet fills his
-//! own places only, and not those of others.
+//! own places only; when all are taken, whoever has most of them gives one up.
 
 use core::net::IpAddr;
 
@@ -35,6 +35,8 @@ struct Place<P> {
     packet: P,
     waiting: Waiting,
     since: u16,
+    /// Of the tables that the indices in `waiting` are from.
+    generation: u32,
 }
 
 /// The packets of one worker that wait.
@@ -54,8 +56,19 @@ impl<P> Default for Held<P> {
 pub(crate) struct Freed<P> {
     pub packet: P,
     pub waiting: Waiting,
-    /// Whether nobody has answered.
-    pub in_vain: bool,
+    /// What has become of it.
+    pub fate: Fate,
+}
+
+/// What has become of a packet that waited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// Its neighbour is known.
+    Known,
+    /// Nobody has answered.
+    InVain,
+    /// The tables have given away an index since: what it waited for may be another's.
+    Outdated,
 }
 
 impl<P> Held<P> {
@@ -69,22 +82,45 @@ impl<P> Held<P> {
         self.places.is_empty()
     }
 
-    /// Keeps a packet from the second `now` on; gives it back when there is no place.
-    pub(crate) fn keep(&mut self, packet: P, waiting: Waiting, now: u16) -> Option<P> {
-        let ingress = waiting.frame.ingress;
-        let of_port = |place: &&Place<P>| place.waiting.frame.ingress == ingress;
-        if self.places.iter().filter(of_port).count() >= PLACES_OF_PORT {
+    /// Keeps a packet from the second `now` on. Returns one that finds no place: this one,
+    /// or the last of the port that has most.
+    pub(crate) fn keep(
+        &mut self,
+        tables: &View<'_>,
+        packet: P,
+        waiting: Waiting,
+        now: u16,
+    ) -> Option<P> {
+        let taken = self.taken_by(waiting.frame.ingress);
+        if taken >= PLACES_OF_PORT {
             return Some(packet);
+        }
+        let mut evicted = None;
+        if self.places.is_full() {
+            let ports = self.places.iter().map(|place| place.waiting.frame.ingress);
+            let greediest = ports.max_by_key(|port| self.taken_by(*port))?;
+            if self.taken_by(greediest) <= taken + 1 {
+                return Some(packet);
+            }
+            let mut places = self.places.iter();
+            let last = places.rposition(|place| place.waiting.frame.ingress == greediest)?;
+            evicted = self.places.pop_at(last).map(|place| place.packet);
         }
         let place = Place {
             packet,
             waiting,
             since: now,
+            generation: tables.snapshot.generation,
         };
         match self.places.try_push(place) {
-            Ok(()) => None,
+            Ok(()) => evicted,
             Err(full) => Some(full.element().packet),
         }
+    }
+
+    fn taken_by(&self, port: AdjacencyIndex) -> usize {
+        let ports = self.places.iter().map(|place| place.waiting.frame.ingress);
+        ports.filter(|other| *other == port).count()
     }
 
     /// The next packet whose neighbour is known by now, or that has waited long enough.
@@ -94,12 +130,20 @@ impl<P> Held<P> {
             let neighbour = tables.neighbours.find(waiting.network, waiting.address);
             neighbour.is_some()
         };
-        let position = self.places.iter().position(|place| {
-            now.wrapping_sub(place.since) >= PATIENCE || is_known(&place.waiting)
-        })?;
+        let fate = |place: &Place<P>| {
+            if place.generation != tables.snapshot.generation {
+                Some(Fate::Outdated)
+            } else if is_known(&place.waiting) {
+                Some(Fate::Known)
+            } else {
+                (now.wrapping_sub(place.since) >= PATIENCE).then_some(Fate::InVain)
+            }
+        };
+        let mut fates = self.places.iter().map(fate).enumerate();
+        let (position, fate) = fates.find_map(|(position, fate)| Some((position, fate?)))?;
         let place = self.places.pop_at(position)?;
         Some(Freed {
-            in_vain: !is_known(&place.waiting),
+            fate,
             packet: place.packet,
             waiting: place.waiting,
         })

@@ -44,7 +44,7 @@ impl<O: Observer> Decide<'_, O> {
                     return DropReason::IpMalformed.into();
                 }
                 if !self.state.allow(&frame, Class::Resolution) {
-                    return DropReason::ArpNdLimit.into();
+                    return DropReason::EchoLimit.into();
                 }
                 match echo::answer_v4(packet, L3, l4) {
                     Some(true) => self.reply(frame, packet),
@@ -95,7 +95,7 @@ impl<O: Observer> Decide<'_, O> {
                     return DropReason::IpMalformed.into();
                 }
                 if !self.state.allow(&frame, Class::Resolution) {
-                    return DropReason::ArpNdLimit.into();
+                    return DropReason::EchoLimit.into();
                 }
                 return match echo::answer_v6(packet, L3, l4) {
                     Some(true) => self.reply(frame, packet),

@@ -46,7 +46,7 @@ use crate::resolution::{self, Kind};
 pub(crate) use arrive::gateway_mac;
 pub(crate) use error::put_error;
 pub(crate) use fragment::fragment;
-use held::{Freed, Waiting};
+use held::{Fate, Freed, Waiting};
 
 /// Where IP begins in an untagged frame.
 const L3: usize = ethernet::Header::LEN;
@@ -441,11 +441,14 @@ impl<'a, O: Observer> Decide<'a, O> {
         let Freed {
             packet,
             waiting,
-            in_vain,
+            fate,
         } = freed;
+        if *fate == Fate::Outdated {
+            return DropReason::Vacant.into();
+        }
         let frame = waiting.frame;
         let kind = resolution::kind(&frame, packet.data());
-        if !*in_vain {
+        if *fate == Fate::Known {
             return self.route(frame, waiting.at, packet, kind);
         }
         let Some(gateway) = self.tables.snapshot.gateway(waiting.at) else {
