@@ -28,8 +28,9 @@ source "$LAB_HOME/peers.sh"
 source "$LAB_HOME/vtepd.sh"
 # shellcheck source=cloud.sh
 source "$LAB_HOME/cloud.sh"
-# shellcheck source=dhcp.sh
-source "$LAB_HOME/dhcp.sh"
+# (A file here must not have the name of a scenario: shellcheck would read that one in its place, and so itself.)
+# shellcheck source=dhclient.sh
+source "$LAB_HOME/dhclient.sh"
 
 # ---------------------------------------------------------------------------------------------- begin and end
 
