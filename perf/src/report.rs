@@ -170,9 +170,10 @@ fn print_routed(report: &routes::Report) {
             mib(kept)
         );
         println!(
-            "        one route changed in {} ms, {:.2} ms of CPU",
+            "        one route changed in {} ms, {:.2} ms of CPU; {:.0} MiB after many such changes",
             range(Some(loaded.change_ms), 2),
-            loaded.change_cpu_ms
+            loaded.change_cpu_ms,
+            mib(loaded.changed_bytes)
         );
     }
     let churn = &report.churn;

@@ -59,7 +59,9 @@ pub struct Loaded {
     pub cpu_seconds: f64,
     /// Resident memory above that of the empty daemon, bytes, huge pages aside.
     pub bytes: u64,
-    /// Of these, what the routes take in the forwarding tables: what workers read, and
+    /// The same after the changes below.
+    pub changed_bytes: u64,
+    /// Of the former, what the routes take in the forwarding tables: what workers read, and
     /// what the writer keeps.
     pub table_bytes: (u64, u64),
     /// Milliseconds of a call that changes one route.
@@ -95,7 +97,7 @@ pub struct Churn {
 /// Routes of one transaction.
 const BATCH: usize = 10_000;
 /// Calls that change one route.
-const CHANGES: u32 = 300;
+const CHANGES: u32 = 1000;
 /// Frames that are sent over and over.
 const FRAMES: u32 = 8192;
 /// How long they are recorded.
@@ -181,12 +183,14 @@ fn load(setup: &Setup, bodies: &[String], change: impl Fn(u32) -> String) -> Res
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     let change_cpu_ms = (cpu()? - cpu_before) * 1e3 / f64::from(CHANGES);
+    let (changed_bytes, _) = cores::resident(daemon.id())?;
     daemon.stop()?;
     Ok(Loaded {
         routes: 0,
         seconds,
         cpu_seconds,
         bytes: bytes.saturating_sub(empty),
+        changed_bytes: changed_bytes.saturating_sub(empty),
         table_bytes: (0, 0),
         change_ms: Summary::of(times).context("there were changes")?,
         change_cpu_ms,
