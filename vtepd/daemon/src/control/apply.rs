@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  interfaces, bindings, tunnels, networks, flood lists, gateways, routes,
-//!  guards as loose as before or after ─► publish
+//!  guards as loose as before or after ─► publish, every worker has moved on
 //!  out: stations that are gone    in: VNIs, VTEPs, stations    out: VNIs, VTEPs
 //!  guards as they shall be ─► publish, every worker has moved on
 //!  adjacencies, networks and VRFs that nothing refers to ─► publish, moved on
@@ -76,19 +76,26 @@ impl Control {
         let guarded = self.count_ports(changes);
         let gone = self.make_infrastructure(changes, &guarded);
         self.tables.publish();
+        // What follows is seen at once, also by who is still busy with the former snapshot:
+        // that does not know where the new entries lead, and checks more.
+        self.wait_for_workers();
         self.remove_stations(changes);
         self.enter_references(changes);
         self.enter_stations(changes);
         self.remove_references(changes);
         self.set_guards(changes, &guarded, When::After);
         self.tables.publish();
+        self.wait_for_workers();
+        self.clear_up(changes, &gone);
+        self.say_farewell();
+        Ok(())
+    }
+
+    fn wait_for_workers(&mut self) {
         if !self.tables.synchronize() {
             // It forwards nothing; health says which one it is.
             tracing::error!("a worker is stuck: the others forward by the new state");
         }
-        self.clear_up(changes, &gone);
-        self.say_farewell();
-        Ok(())
     }
 
     /// Refuses what would not fit; nothing has changed then.
