@@ -1,5 +1,7 @@
 //! The boundary to the data plane: what the daemon implements, and the status it reports.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -63,6 +65,9 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// No frame can be made of the query, or nothing can be explained now.
     fn explain(&self, view: View<'_>, query: &ExplainQuery) -> Result<Explanation, Refusal>;
 
+    /// Up to `limit` addresses by which the metadata proxy knows ports of this host, in their order, from `first` on.
+    fn metadata(&self, first: Ipv4Addr, limit: usize) -> Vec<MetadataAsker>;
+
     /// The neighbours of the underlay: next hops and VTEPs on our subnets.
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour>;
 }
@@ -89,6 +94,8 @@ pub struct Device {
     pub max_mtu: u16,
     /// Its DPDK driver.
     pub driver: String,
+    /// The section of the configuration that has it to itself: it is no interface's then.
+    pub taken_by: Option<&'static str>,
 }
 
 impl Facts {
@@ -221,7 +228,7 @@ pub enum FdbLocation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neighbour {
     /// The address.
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     /// The MAC address that goes with it.
     pub mac: Mac,
     /// Where packets for it go.
@@ -255,6 +262,26 @@ pub enum NeighbourOrigin {
     Learned,
 }
 
+/// An address by which the metadata proxy knows a port of this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MetadataAsker {
+    /// Where the port's questions seem to come from.
+    #[schema(value_type = String, examples("240.0.7.9"))]
+    pub address: Ipv4Addr,
+    /// The port.
+    pub port: Id,
+    /// Its network.
+    pub network: Id,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Where they do come from: a port with several IPv4 addresses has as many names.
+    #[schema(value_type = String)]
+    pub source: Ipv4Addr,
+    /// All addresses of the port.
+    #[schema(value_type = Vec<String>)]
+    pub addresses: Box<[IpAddr]>,
+}
+
 /// Which learned addresses to forget: those that all given fields apply to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Forget {
@@ -271,7 +298,7 @@ pub struct UnderlayNeighbour {
     pub interface: Id,
     /// Its address.
     #[schema(value_type = String)]
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     /// Its hardware address, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,

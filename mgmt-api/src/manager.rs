@@ -392,6 +392,9 @@ mod tests {
         ) -> Result<crate::explain::Explanation, Refusal> {
             Err(Refusal::new(Code::Unhealthy, "there are no workers here"))
         }
+        fn metadata(&self, _: std::net::Ipv4Addr, _: usize) -> Vec<MetadataAsker> {
+            Vec::new()
+        }
         fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
             Vec::new()
         }

@@ -621,6 +621,7 @@ fn shown(documents: &Documents) -> Value {
             "networks" => json!({
                 "flood": {"mode": "ingress-replication"}, "learning": true, "ageing": 300, "learn_limit": 16384,
                 "vlan_transparent": false, "arp_suppression": true, "gateway_from_underlay": false,
+                "metadata": true,
             }),
             _ => json!({}),
         };

@@ -3,7 +3,7 @@
 mod support;
 
 use axum::http::header;
-use mgmt_api::control::{Neighbour, NeighbourLocation, NeighbourOrigin};
+use mgmt_api::control::{MetadataAsker, Neighbour, NeighbourLocation, NeighbourOrigin};
 use mgmt_api::mac::Mac;
 use mgmt_api::resources::{Attachment, Interface, Network};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
         "bindings": [{"interface": "eth1", "vlan": 7, "tpid": "802.1ad"}],
         "flood": {"mode": "multicast", "group": "239.1.1.1", "interface": "eth0"},
         "hosts": ["h1"], "learning": false, "ageing": 10, "learn_limit": 5, "vlan_transparent": true, "arp_suppression": false,
-        "gateway_from_underlay": true,
+        "gateway_from_underlay": true, "metadata": false,
         "subnets": [
             {
                 "cidr": "10.3.0.0/24", "gateway": "10.3.0.1", "dns": ["10.3.0.2"], "dhcp": true, "lease_seconds": 600,
@@ -179,6 +179,7 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
             None,
             404,
         ),
+        call("get", "/v1/metadata", "/v1/metadata?limit=1", None, 200),
         call(
             "post",
             "/v1/explain",
@@ -364,6 +365,14 @@ fn learn_something(api: &Api) {
             location: NeighbourLocation::Local(attachment),
             origin: NeighbourOrigin::Learned,
             age: Some(3),
+        }];
+        *api.control.metadata.lock() = vec![MetadataAsker {
+            address: "240.0.7.9".parse().unwrap(),
+            port: "p1".parse().unwrap(),
+            network: "blue".parse().unwrap(),
+            mac,
+            source: "10.0.0.1".parse().unwrap(),
+            addresses: Box::new(["10.0.0.1".parse().unwrap()]),
         }];
     });
 }

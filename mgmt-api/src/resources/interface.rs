@@ -248,6 +248,14 @@ impl Kind for Interface {
             );
             Refusal::new(Code::UnknownReference, message).at("/device")
         })?;
+        if let Some(section) = view.device(device).taken_by {
+            let message = format!(
+                "device {} belongs to {section} of the daemon's configuration and cannot be an interface: \
+                 use another, or take it out there",
+                view.device(device).name
+            );
+            return Err(Refusal::conflict("/device", message));
+        }
         let route = |route: RouteSpec| Route {
             destination: route.destination.trunc(),
             via: route.via,

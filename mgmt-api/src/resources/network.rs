@@ -83,6 +83,11 @@ pub struct NetworkSpec {
     #[serde(default)]
     #[schema(default = false)]
     pub gateway_from_underlay: bool,
+    /// Whether its ports may ask the metadata proxy, where this host has one. A network with a 169.254.169.254 of its own
+    /// says no.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub metadata: bool,
 }
 
 /// Nearly nine hours: the workers keep the time an address was heard as 16 bits of seconds.
@@ -150,6 +155,8 @@ pub struct Network {
     pub subnets: Box<[Subnet]>,
     /// Whether frames to its gateways are taken from the underlay.
     pub gateway_from_underlay: bool,
+    /// Whether its ports may ask the metadata proxy.
+    pub metadata: bool,
 }
 
 impl Network {
@@ -324,6 +331,7 @@ impl Kind for Network {
             arp_suppression: spec.arp_suppression,
             subnets: Subnet::resolve_all(spec.subnets)?,
             gateway_from_underlay: spec.gateway_from_underlay,
+            metadata: spec.metadata,
         };
         network.check(view)?;
         Ok(network)
@@ -349,6 +357,7 @@ impl Kind for Network {
             arp_suppression: self.arp_suppression,
             subnets: self.subnets.iter().map(SubnetSpec::from).collect(),
             gateway_from_underlay: self.gateway_from_underlay,
+            metadata: self.metadata,
         }
     }
 

@@ -5,6 +5,7 @@
 //!  /v1/transaction, /v1/state      many at once, all at once                 transaction.rs
 //!  /v1/workers, drops, tables, …   what is, not what is wanted               status.rs
 //!  /v1/fdb, /v1/neighbours         the tables as they are                    fdb.rs, neighbours.rs
+//!  /v1/metadata                    who asks the metadata proxy               metadata.rs
 //!  /v1/explain                     what happens to a packet, and why         explain.rs
 //!  /metrics, /healthz              for Prometheus and supervisors            metrics.rs
 //!  /openapi.json, /docs            the document of all this, from the code   openapi.rs
@@ -17,6 +18,7 @@ mod body;
 mod endpoint;
 mod explain;
 mod fdb;
+mod metadata;
 mod metrics;
 mod neighbours;
 mod openapi;
@@ -106,6 +108,7 @@ pub fn router(manager: Manager, config: Config) -> Router {
     transaction::add_to(&mut endpoints);
     fdb::add_to(&mut endpoints);
     neighbours::add_to(&mut endpoints);
+    metadata::add_to(&mut endpoints);
     explain::add_to(&mut endpoints);
     status::add_to(&mut endpoints);
     metrics::add_to(&mut endpoints);

@@ -6,6 +6,7 @@ mod support;
 mod explain;
 mod fdb;
 mod http;
+mod metadata;
 mod neighbours;
 mod networks;
 mod ports;

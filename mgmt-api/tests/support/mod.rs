@@ -5,12 +5,14 @@
 pub mod api;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mgmt_api::change::{Change, Changes};
 use mgmt_api::control::{
     ControlPlane, Device, DropCount, Facts, FdbEntry, FdbLocation, Forget, InterfaceStatus,
-    Neighbour, NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour, WorkerStatus,
+    MetadataAsker, Neighbour, NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour,
+    WorkerStatus,
 };
 use mgmt_api::explain::{
     DropExplanation, ExplainFrame, ExplainQuery, Explanation, Outcome, SentPacket, Step,
@@ -21,7 +23,7 @@ use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network, 
 use mgmt_api::state::{Handle, View};
 use parking_lot::{Condvar, Mutex};
 
-/// The devices every test has: `eth0` and `eth1` (at most 9000), `small` (at most 1500).
+/// The devices every test has: `eth0` and `eth1` (at most 9000), `small` (at most 1500), and `meta0`, which is taken.
 pub fn facts() -> Facts {
     let device = |name: &str, number: u8, max_mtu| Device {
         name: name.to_owned(),
@@ -29,6 +31,11 @@ pub fn facts() -> Facts {
         mtu: 1500,
         max_mtu,
         driver: "net_null".to_owned(),
+        taken_by: None,
+    };
+    let taken = Device {
+        taken_by: Some("[metadata]"),
+        ..device("meta0", 3, 1500)
     };
     Facts {
         local_host: "this-host".parse().unwrap(),
@@ -36,6 +43,7 @@ pub fn facts() -> Facts {
             device("eth0", 0, 9000),
             device("eth1", 1, 9000),
             device("small", 2, 1500),
+            taken,
         ],
     }
 }
@@ -61,6 +69,8 @@ pub struct FakeControl {
     pub learned: Mutex<BTreeMap<(Handle<Network>, Mac), Attachment>>,
     /// What it says of the neighbours of every network.
     pub neighbours: Mutex<Vec<Neighbour>>,
+    /// Whom the metadata proxy knows, by address.
+    pub metadata: Mutex<Vec<MetadataAsker>>,
     /// The last packet it was asked to explain.
     pub explained: Mutex<Option<ExplainQuery>>,
     /// The most entries the MAC table takes.
@@ -91,6 +101,7 @@ impl Default for FakeControl {
             mirror: Mutex::default(),
             learned: Mutex::default(),
             neighbours: Mutex::default(),
+            metadata: Mutex::default(),
             explained: Mutex::default(),
             capacity: usize::MAX,
             mirrors: true,
@@ -339,6 +350,12 @@ impl ControlPlane for FakeControl {
 
     fn neighbours(&self, _network: Handle<Network>) -> Vec<Neighbour> {
         self.neighbours.lock().clone()
+    }
+
+    fn metadata(&self, first: Ipv4Addr, limit: usize) -> Vec<MetadataAsker> {
+        let known = self.metadata.lock();
+        let known = known.iter().filter(|asker| asker.address >= first);
+        known.take(limit).cloned().collect()
     }
 
     /// Forwards what was made of fields as a frame of zeros, and drops frames that were given whole.

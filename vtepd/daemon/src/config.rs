@@ -1,10 +1,14 @@
 //! `vtepd.toml`: what is fixed while the daemon runs. The desired state (networks,
 //! ports …) comes by the API instead. `deploy/vtepd.toml` documents every key.
 
+mod metadata;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use metadata::Metadata;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub tables: Tables,
     #[serde(default)]
     pub limits: Limits,
+    /// `None`: nobody answers for 169.254.169.254.
+    pub metadata: Option<Metadata>,
     #[serde(default)]
     pub log: Log,
     #[serde(default)]
@@ -374,6 +380,9 @@ impl Config {
                     device.name
                 ));
             }
+        }
+        if let Some(metadata) = &self.metadata {
+            metadata.check(&self.device)?;
         }
         Ok(())
     }

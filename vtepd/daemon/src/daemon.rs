@@ -17,11 +17,12 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use vtepd_datapath::{Idle, Seconds};
-use vtepd_tables::{Limits, Tables};
+use vtepd_tables::{InterfaceIndex, Limits, Proxy, Tables, Tag};
+use vtepd_wire::ethernet;
 use vtepd_wire::flow::FlowHasher;
 
 use crate::config::{self, Config};
-use crate::control::{self, Parts, Plane, TunnelSettings};
+use crate::control::{self, MetadataSettings, Parts, Plane, TunnelSettings};
 use crate::device::{self, Device};
 use crate::queues;
 use crate::workers::{self, Common, Presence, WorkerHandle};
@@ -90,6 +91,7 @@ fn forward(
             dscp: config.vxlan.dscp,
             ttl: config.vxlan.ttl,
         },
+        metadata: metadata(config, &devices),
         start,
         clock: Arc::clone(&clock),
     });
@@ -201,12 +203,15 @@ fn start_control(common: &Common, plane: Arc<Plane>) -> Result<JoinHandle<Result
 }
 
 fn facts(config: &Config, devices: &[Device]) -> Result<Facts> {
+    let metadata = config.metadata.as_ref();
     let device = |device: &Device| ApiDevice {
         name: device.name.clone(),
         mac: Mac(device.mac),
         mtu: device.mtu,
         max_mtu: device.mtu,
         driver: device.port.info().driver.clone(),
+        taken_by: (metadata.map(|own| own.device.as_str()) == Some(device.name.as_str()))
+            .then_some("[metadata]"),
     };
     let local_host = config.host.parse().with_context(|| {
         format!(
@@ -217,6 +222,29 @@ fn facts(config: &Config, devices: &[Device]) -> Result<Facts> {
     Ok(Facts {
         local_host,
         devices: devices.iter().map(device).collect(),
+    })
+}
+
+/// The metadata proxy that is configured.
+fn metadata(config: &Config, devices: &[Device]) -> Option<MetadataSettings> {
+    let own = config.metadata.as_ref()?;
+    let at = devices
+        .iter()
+        .position(|device| device.name == own.device)?;
+    let device = devices.get(at)?;
+    let tag = |vlan| Tag::new(ethernet::ETHERTYPE_VLAN, vlan);
+    Some(MetadataSettings {
+        proxy: Proxy {
+            interface: InterfaceIndex(at as u8),
+            tag: own.vlan().map(tag),
+            own: own.own(),
+            address: own.proxy,
+            port: own.port,
+            mac: None,
+        },
+        range: own.range,
+        mac: vtepd_wire::Mac(device.mac),
+        mtu: device.mtu,
     })
 }
 

@@ -46,6 +46,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         Command::Routers(command) => context.resource("routers", command),
         Command::Routes(command) => context.routes(command),
         Command::Neighbours { network } => context.neighbours(network),
+        Command::Metadata { address, limit } => context.metadata(address.as_deref(), *limit),
         Command::Explain(question) => context.explain(question),
         Command::Apply(file) => context.large(Method::PUT, "/v1/state", file),
         Command::Transaction(file) => context.large(Method::POST, "/v1/transaction", file),
@@ -119,6 +120,15 @@ impl Context {
     fn neighbours(&self, network: &str) -> Result<(), Error> {
         let path = format!("neighbours?network={}", checked(network)?);
         self.status(&path, "neighbours")
+    }
+
+    fn metadata(&self, address: Option<&str>, limit: Option<usize>) -> Result<(), Error> {
+        let mut query = Vec::new();
+        if let Some(address) = address {
+            query.push(("address", checked(address)?.to_owned()));
+        }
+        let items = self.client.list("/v1/metadata", &query, limit)?;
+        print(self.format, "metadata", Value::Array(items))
     }
 
     fn explain(&self, question: &ExplainOptions) -> Result<(), Error> {

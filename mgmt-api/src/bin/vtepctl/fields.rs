@@ -157,6 +157,9 @@ pub struct NetworkFields {
     /// Whether frames to a gateway are taken from the underlay
     #[arg(long)]
     gateway_from_underlay: Option<bool>,
+    /// Whether ports may ask the metadata proxy
+    #[arg(long)]
+    metadata: Option<bool>,
     /// For people
     #[arg(long)]
     description: Option<String>,
@@ -189,6 +192,7 @@ impl Fields for NetworkFields {
             "gateway_from_underlay",
             &self.gateway_from_underlay,
         );
+        set(document, "metadata", &self.metadata);
         if let Some(group) = &self.group {
             document.insert(
                 "flood".to_owned(),

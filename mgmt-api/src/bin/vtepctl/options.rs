@@ -70,6 +70,15 @@ pub enum Command {
         /// The network
         network: String,
     },
+    /// Who asks the metadata proxy, by which address
+    Metadata {
+        /// Only whom this address stands for
+        #[arg(long)]
+        address: Option<String>,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<usize>,
+    },
     /// What happens to a packet, and why
     #[command(
         after_help = "vtepctl explain --from web-1 --to web-2 tcp/443\nvtepctl explain --interface vm1 --hex ffffffffffff..."

@@ -108,6 +108,13 @@ fn columns(view: &str) -> &'static [Column] {
             }),
             ("age", age),
         ],
+        "metadata" => &[
+            ("address", |row| text(&row["address"])),
+            ("port", |row| text(&row["port"])),
+            ("network", |row| text(&row["network"])),
+            ("mac", |row| text(&row["mac"])),
+            ("source", |row| text(&row["source"])),
+        ],
         "fdb" => &[("id", |row| text(&row["id"])), ("location", location)],
         "mac_table" => &[
             ("mac", |row| text(&row["mac"])),

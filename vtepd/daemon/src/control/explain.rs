@@ -317,10 +317,13 @@ struct Names<'a> {
 impl Names<'_> {
     fn interface(&self, index: InterfaceIndex) -> mgmt_api::id::Id {
         let id = self.control.underlay.interface_id(index).cloned();
-        // An interface that was removed since: its device's number says which it was.
+        // The link to the metadata proxy, or an interface that was removed since: its device
+        // says which it is.
         id.unwrap_or_else(|| {
-            let unknown = format!("device-{index}").parse();
-            unknown.unwrap_or_else(|_| self.view.facts().local_host.clone())
+            let device = self.view.facts().devices.get(index.as_usize());
+            let name = device.map_or(format!("device-{index}"), |device| device.name.clone());
+            name.parse()
+                .unwrap_or_else(|_| self.view.facts().local_host.clone())
         })
     }
 

@@ -13,6 +13,7 @@
 //! | `stations` | MACs and addresses out of ports, static entries and gateways |
 //! | `routers` | gateways, address spaces with their routes, DVR host MACs |
 //! | `guards` | what is checked of ports |
+//! | `metadata` | who may ask the metadata proxy, by which name |
 //! | `services` | DHCP and router advertisements for stations |
 //! | `explain` | one packet through the workers' own code |
 //! | `places` | adjacency indices: who has which |
@@ -23,6 +24,7 @@
 mod apply;
 mod explain;
 mod guards;
+mod metadata;
 mod places;
 mod routers;
 mod services;
@@ -33,13 +35,14 @@ mod tests;
 mod tick;
 mod underlay;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mgmt_api::change::Changes;
 use mgmt_api::control::{
-    ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, Neighbour, TableStatus,
-    UnderlayNeighbour, WorkerStatus,
+    ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, MetadataAsker, Neighbour,
+    TableStatus, UnderlayNeighbour, WorkerStatus,
 };
 use mgmt_api::explain::{ExplainQuery, Explanation};
 use mgmt_api::mac::Mac as ApiMac;
@@ -61,12 +64,14 @@ use crate::workers::WorkerHandle;
 use apply::Networks;
 use explain::Laboratory;
 use guards::Guards;
+use metadata::Askers;
 use places::Places;
 use routers::Vrfs;
 use services::Served;
 use status::{BusyMeter, FdbPage};
 use underlay::Underlay;
 
+pub use metadata::MetadataSettings;
 pub use tick::run as run_thread;
 
 /// What the daemon gives the control side.
@@ -79,6 +84,7 @@ pub struct Parts {
     pub devices: Arc<[Device]>,
     pub workers: Arc<[WorkerHandle]>,
     pub tunnels: TunnelSettings,
+    pub metadata: Option<MetadataSettings>,
     pub start: Instant,
     pub clock: Arc<Seconds>,
 }
@@ -111,6 +117,8 @@ struct Control {
     neighbours_due: u64,
     guards: Guards,
     served: Served,
+    /// `None` without a proxy in the configuration.
+    metadata: Option<Askers>,
     vrfs: Vrfs,
     places: Places,
     networks: Networks,
@@ -130,7 +138,7 @@ impl Plane {
         };
         let devices = parts.facts.devices.iter();
         let macs = devices.map(|device| Mac(device.mac.0)).collect();
-        let control = Control {
+        let mut control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),
             resolver: Resolver::default(),
@@ -138,7 +146,8 @@ impl Plane {
             neighbours: Neighbours::default(),
             neighbours_due: 0,
             guards: Guards::default(),
-            served: Served::default(),
+            served: Served::new(parts.metadata.is_some()),
+            metadata: parts.metadata.map(Askers::new),
             vrfs: Vrfs::new(parts.route_limit),
             places: Places::default(),
             networks: Networks::default(),
@@ -147,6 +156,7 @@ impl Plane {
             start: parts.start,
             clock: parts.clock,
         };
+        control.start_metadata();
         Arc::new(Self {
             facts: parts.facts,
             laboratory,
@@ -236,7 +246,8 @@ impl ControlPlane for Plane {
 
     fn tables(&self) -> Vec<TableStatus> {
         let control = self.control.lock();
-        status::tables(&control.tables, control.vrfs.usage())
+        let names = control.metadata.as_ref().map(Askers::usage);
+        status::tables(&control.tables, control.vrfs.usage(), names)
     }
 
     fn fdb(&self, network: Handle<Network>, after: Option<ApiMac>, limit: usize) -> Vec<FdbEntry> {
@@ -252,6 +263,12 @@ impl ControlPlane for Plane {
 
     fn neighbours(&self, network: Handle<Network>) -> Vec<Neighbour> {
         self.control.lock().learned_neighbours(network)
+    }
+
+    fn metadata(&self, first: Ipv4Addr, limit: usize) -> Vec<MetadataAsker> {
+        let control = self.control.lock();
+        let askers = control.metadata.as_ref();
+        askers.map_or(Vec::new(), |askers| askers.list(first, limit))
     }
 
     fn explain(&self, view: View<'_>, query: &ExplainQuery) -> Result<Explanation, Refusal> {

@@ -13,6 +13,7 @@ use mgmt_api::resources::{
     Subnet,
 };
 use mgmt_api::state::{Handle, View};
+use vtepd_datapath::metadata;
 use vtepd_datapath::services::dhcp4::{self, Lease4};
 use vtepd_datapath::services::dhcp6::{self, Lease6};
 use vtepd_datapath::services::router_advertisement::{self, AddressMode, Link, Schedule};
@@ -26,12 +27,14 @@ use super::places::network_index;
 
 /// What a server without a gateway on its subnet calls itself: the address by which
 /// clouds tell their instances about themselves.
-const SERVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+const SERVER: Ipv4Addr = metadata::ADDRESS;
 
 /// Whom to tell what.
 #[derive(Default)]
 pub struct Served {
     networks: HashMap<NetworkIndex, ServedNetwork>,
+    /// Whether this host has a metadata proxy.
+    metadata: bool,
     /// Ports of this host.
     ports: HashMap<FdbKey, ServedPort>,
     random: RandomState,
@@ -44,6 +47,8 @@ pub struct Served {
 
 struct ServedNetwork {
     mtu: u16,
+    /// Whether its ports may ask the metadata proxy.
+    metadata: bool,
     subnets: Box<[Subnet]>,
     gateways: Vec<ServedGateway>,
     /// When the gateways advertise themselves next.
@@ -93,6 +98,14 @@ impl ServedNetwork {
                 IpNet::V4(destination) => Some((destination, v4(route.via)?)),
                 IpNet::V6(_) => None,
             });
+        let mut routes: Vec<(Ipv4Net, Ipv4Addr)> = routes.collect();
+        // Without a gateway here the metadata service is on the link, which 0.0.0.0 stands
+        // for (RFC 3442, local subnet routes).
+        let metadata = Ipv4Net::from(metadata::ADDRESS);
+        let is_routed = own.is_some() || routes.iter().any(|(to, _)| *to == metadata);
+        if self.metadata && !is_routed {
+            routes.push((metadata, Ipv4Addr::UNSPECIFIED));
+        }
         let of_port = port.options.as_ref();
         let mut options: Vec<(u8, Vec<u8>)> = Vec::new();
         for set in [of_port, Some(&subnet.dhcp_options)].into_iter().flatten() {
@@ -113,7 +126,7 @@ impl ServedNetwork {
             dns: subnet.dns.iter().copied().filter_map(v4).collect(),
             mtu: self.mtu,
             lease_seconds: subnet.lease_seconds,
-            routes: routes.collect(),
+            routes,
             hostname: port.hostname.as_deref().map(str::to_owned),
             options,
         })
@@ -224,6 +237,14 @@ fn source_of(frame: &[u8]) -> Option<Mac> {
 }
 
 impl Served {
+    /// Nobody yet; on a host with a metadata proxy or without.
+    pub fn new(metadata: bool) -> Self {
+        Self {
+            metadata,
+            ..Self::default()
+        }
+    }
+
     /// The ports that come and go with a transaction.
     pub(super) fn change_ports(&mut self, changes: Changes<'_>) {
         let key = |port: &ApiPort| {
@@ -263,6 +284,7 @@ impl Served {
             });
             let mut served = ServedNetwork {
                 mtu: after.network_mtu(network),
+                metadata: self.metadata && network.metadata,
                 subnets: network.subnets.clone(),
                 gateways: gateways.collect(),
                 schedule: Schedule::new(now),

@@ -198,7 +198,7 @@ pub fn drops(workers: &[WorkerHandle]) -> Vec<DropCount> {
 }
 
 /// The tables and how full they are.
-pub fn tables(tables: &TablesWriter, routes: Usage) -> Vec<TableStatus> {
+pub fn tables(tables: &TablesWriter, routes: Usage, metadata: Option<Usage>) -> Vec<TableStatus> {
     let [neighbours4, neighbours6] = tables.neighbours.usage();
     let [vteps4, vteps6] = tables.remote_vteps.usage();
     let status = |(name, usage): (&str, Usage)| TableStatus {
@@ -217,6 +217,7 @@ pub fn tables(tables: &TablesWriter, routes: Usage) -> Vec<TableStatus> {
         ("routes", routes),
     ]
     .into_iter()
+    .chain(metadata.map(|names| ("metadata", names)))
     .map(status)
     .collect()
 }

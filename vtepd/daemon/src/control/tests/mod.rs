@@ -8,6 +8,7 @@
 //! | `routers` | gateways, routes, DVR host MACs |
 //! | `guards` | what ports may send |
 //! | `services` | DHCP and router advertisements |
+//! | `metadata` | who may ask the metadata proxy |
 //! | `neighbours` | stations that no port names |
 //! | `explain` | one packet, told step by step |
 //! | `histories` | random transactions against a daemon that knows only where they end |
@@ -16,6 +17,7 @@ mod bridging;
 mod explain;
 mod guards;
 mod histories;
+mod metadata;
 mod neighbours;
 mod routers;
 mod services;
@@ -36,7 +38,7 @@ use vtepd_tables::{InterfaceIndex, Limits, Tables, TablesReader};
 use vtepd_wire::craft;
 use vtepd_wire::flow::FlowHasher;
 
-use super::{Parts, Plane, TunnelSettings};
+use super::{MetadataSettings, Parts, Plane, TunnelSettings};
 use crate::workers::WorkerHandle;
 
 const UP: InterfaceIndex = InterfaceIndex(0);
@@ -59,8 +61,9 @@ fn facts() -> Facts {
         mtu: 1600,
         max_mtu: 9000,
         driver: "memory".to_owned(),
+        taken_by: (name == "meta0").then_some("[metadata]"),
     };
-    let names = ["up0", "vm1", "trunk"].into_iter().enumerate();
+    let names = ["up0", "vm1", "trunk", "meta0"].into_iter().enumerate();
     Facts {
         local_host: "h1".parse().unwrap(),
         devices: names.map(device).collect(),
@@ -84,6 +87,10 @@ const ROOM: Room = Room {
 
 /// The data plane without devices, and its one worker.
 fn plane(room: Room) -> (Arc<Plane>, WorkerHandle) {
+    plane_with(room, None)
+}
+
+fn plane_with(room: Room, metadata: Option<MetadataSettings>) -> (Arc<Plane>, WorkerHandle) {
     let mut tables = Tables::new(room.tables);
     tables.edit().local.udp_ports = vec![4789];
     let worker = WorkerHandle::new(0, 1);
@@ -96,6 +103,7 @@ fn plane(room: Room) -> (Arc<Plane>, WorkerHandle) {
         devices: Arc::new([]),
         workers: vec![worker.clone()].into(),
         tunnels: TunnelSettings { dscp: 0, ttl: 64 },
+        metadata,
         start: Instant::now(),
         clock: Arc::default(),
     });
@@ -118,7 +126,10 @@ impl Bench {
     }
 
     fn with(room: Room) -> Self {
-        let (plane, worker) = plane(room);
+        Self::on(plane(room))
+    }
+
+    fn on((plane, worker): (Arc<Plane>, WorkerHandle)) -> Self {
         let mut reader = plane.laboratory.tables.reader().unwrap();
         // The writer runs on a thread of its own and must not wait for us.
         reader.offline();
