@@ -31,6 +31,7 @@ use vtepd_wire::{Vni, vxlan};
 
 use super::Control;
 use super::guards::When;
+use super::metadata::Askers;
 use super::places::{Place, network_index};
 use super::stations::entered;
 use super::underlay::wire_tag;
@@ -109,6 +110,7 @@ impl Control {
         }
         self.places.check_room(self.new_places(changes))?;
         self.check_room_for_routers(changes)?;
+        self.check_room_for_metadata(changes)?;
         self.check_room_for_stations(changes)
     }
 
@@ -191,6 +193,7 @@ impl Control {
             self.refresh_tunnels();
         }
         self.set_routers(changes, &mut gone);
+        self.set_metadata(changes);
         gone
     }
 
@@ -286,6 +289,7 @@ impl Control {
         entry.learning = network.learning;
         entry.vlan_transparent = network.vlan_transparent;
         entry.suppression = network.arp_suppression;
+        entry.metadata = network.metadata && self.metadata.is_some();
         let segment = network.segment.attachment().map(Place::Attachment);
         entry.segment = segment.and_then(|segment| self.places.get(segment));
         let settings = NetworkLearning {
@@ -344,7 +348,10 @@ impl Control {
     /// not known yet.
     pub(super) fn refresh_tunnels(&mut self) {
         let now = self.now_ms();
-        self.resolver.set(self.underlay.next_hops(), now);
+        let proxy = self.metadata.as_ref().map(Askers::next_hop);
+        let next_hops = self.underlay.next_hops().into_iter().chain(proxy);
+        self.resolver.set(next_hops, now);
+        self.refresh_proxy();
         let hosts: Vec<Handle<Host>> = self.underlay.remote_hosts().map(|(host, _)| host).collect();
         for host in hosts {
             let mac = self
