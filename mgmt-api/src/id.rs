@@ -37,6 +37,11 @@ impl Id {
     /// The most characters an identifier may have.
     pub const MAX_LEN: usize = 255;
 
+    /// Stands in messages for a record that came and went within one group of requests.
+    pub(crate) fn of_removed() -> Self {
+        Self(Repr::Text("removed".into()))
+    }
+
     /// Appends it as the store keeps it: a UUID in 17 bytes, which the store's library holds without allocating.
     pub(crate) fn store(&self, bytes: &mut Vec<u8>) {
         match &self.0 {

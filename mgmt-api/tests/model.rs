@@ -348,8 +348,8 @@ fn is_destination(destination: &Value, router: &Value) -> bool {
 fn routers_make_sense(documents: &Documents) -> bool {
     of(documents, "routers").iter().all(|(_, router)| {
         let connected = connected(router);
-        let networks = list(router, "interfaces").iter();
-        let networks = networks.map(|own| own["network"].as_str().unwrap());
+        let interfaces = list(router, "interfaces").iter();
+        let interfaces = interfaces.map(|own| (own["network"].to_string(), own["mac"].to_string()));
         let disjoint = connected.iter().enumerate().all(|(index, a)| {
             connected[..index]
                 .iter()
@@ -359,7 +359,7 @@ fn routers_make_sense(documents: &Documents) -> bool {
         let is_good = |route: &Value| {
             is_next_hop(&route["via"], router) && is_destination(&route["destination"], router)
         };
-        all_different(networks)
+        all_different(interfaces)
             && disjoint
             && connected.iter().all(|own| is_station(own.addr(), *own))
             && all_different(routes.iter().map(Value::to_string))

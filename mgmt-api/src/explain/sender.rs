@@ -139,7 +139,7 @@ impl<'a> Sender<'a> {
     ) -> Result<Hop<'a>, Refusal> {
         let told = self.network.subnet_of(source).and_then(|own| own.gateway);
         let leads = |router: &Router| match target {
-            Some(target) => router.interface_in(target.network).is_some(),
+            Some(target) => router.interfaces_in(target.network).next().is_some(),
             None => router.connected(destination).is_some(),
         };
         let gateways = view.gateways_in(self.port.network);

@@ -67,7 +67,7 @@ pub struct RouterInterfaceSpec {
 /// An interface of a router: the gateway of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterInterface {
-    /// The network. A router has one interface in each at most.
+    /// The network. Further interfaces of the router in it have other MACs.
     pub network: Handle<Network>,
     /// The gateway's MAC address.
     pub mac: Mac,
@@ -132,10 +132,14 @@ impl Router {
         self.host.is_none()
     }
 
-    /// Its interface in a network.
-    #[must_use]
-    pub fn interface_in(&self, network: Handle<Network>) -> Option<&RouterInterface> {
-        self.interfaces.iter().find(|own| own.network == network)
+    /// Its interfaces in a network: one, unless the network's subnets have gateways of their own.
+    pub fn interfaces_in(
+        &self,
+        network: Handle<Network>,
+    ) -> impl Iterator<Item = &RouterInterface> {
+        self.interfaces
+            .iter()
+            .filter(move |own| own.network == network)
     }
 
     /// The interface and subnet by which it reaches an address without a next hop.
@@ -191,14 +195,14 @@ impl Router {
         for (index, spec) in spec.into_iter().enumerate() {
             let at = format!("/interfaces/{index}");
             let network = find::<Network>(&spec.network, view, &format!("{at}/network"))?;
-            if interfaces.iter().any(|other| other.network == network) {
-                // What a host makes of a frame that another one routed is told by the network alone: the gateway's MAC
-                // must follow from it.
+            // Neutron makes one interface for each IPv4 subnet of a network.
+            let same = |other: &RouterInterface| other.network == network && other.mac == spec.mac;
+            if interfaces.iter().any(same) {
                 let message = format!(
-                    "the router has an interface in {} already: give that one this address too",
+                    "the router has an interface with this MAC in {} already: give that one this address too",
                     spec.network
                 );
-                return Err(Refusal::conflict(format!("{at}/network"), message));
+                return Err(Refusal::conflict(format!("{at}/mac"), message));
             }
             check_unicast(spec.mac, &format!("{at}/mac"))?;
             check_addresses(&spec.addresses, &interfaces, &at)?;

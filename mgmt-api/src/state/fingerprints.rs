@@ -45,11 +45,10 @@ impl Station for Port {
 
 impl Station for Router {
     fn has(&self, key: StationKey) -> bool {
-        self.interface_in(key.network())
-            .is_some_and(|own| match key {
-                StationKey::Mac(_, mac) => own.mac == mac,
-                StationKey::Address(_, address) => own.has_address(address),
-            })
+        self.interfaces_in(key.network()).any(|own| match key {
+            StationKey::Mac(_, mac) => own.mac == mac,
+            StationKey::Address(_, address) => own.has_address(address),
+        })
     }
 }
 

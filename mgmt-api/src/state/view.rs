@@ -75,11 +75,12 @@ impl<'a> View<'a> {
     /// The identifier behind a handle that a live record holds.
     #[must_use]
     pub fn id_of<K: Kind<Key = Id>>(self, handle: Handle<K>) -> Id {
-        // A transaction may remove the target before the record that refers to it is looked at.
+        // A transaction may remove the target before the record that refers to it is looked at, and a group of
+        // requests may have created it, too.
         let record = self
             .get(handle)
             .or_else(|| K::table(self.state).get(handle));
-        record.expect("a record's references are live").key(self)
+        record.map_or_else(Id::of_removed, |record| record.key(self))
     }
 
     /// `kind/id` of a handle that is live here, for messages and [`Refusal::of`](crate::refusal::Refusal::of).
@@ -179,14 +180,17 @@ impl<'a> View<'a> {
         routers.into_iter()
     }
 
-    /// The gateways of the network: each router in it, and its interface there.
+    /// The gateways of the network: each router in it, and its interfaces there.
     pub fn gateways_in(
         self,
         network: Handle<Network>,
     ) -> impl Iterator<Item = (Handle<Router>, &'a Router, &'a RouterInterface)> {
-        self.routers_of(network).filter_map(move |handle| {
-            let router = self.get(handle)?;
-            Some((handle, router, router.interface_in(network)?))
+        self.routers_of(network).flat_map(move |handle| {
+            let router = self.get(handle).into_iter();
+            router.flat_map(move |router| {
+                let own = router.interfaces_in(network);
+                own.map(move |own| (handle, router, own))
+            })
         })
     }
 

@@ -104,9 +104,12 @@ async fn what_a_router_cannot_be_is_refused() {
             "/interfaces/0/network",
         ),
         (
-            with("/interfaces/1/network", "red".into()),
+            with(
+                "/interfaces/1",
+                json!({"network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["192.168.3.1/24"]}),
+            ),
             "conflict",
-            "/interfaces/1/network",
+            "/interfaces/1/mac",
         ),
         (
             with("/interfaces/0/mac", "01:00:5e:00:00:01".into()),

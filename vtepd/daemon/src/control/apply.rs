@@ -495,8 +495,11 @@ impl Control {
         let mut changed = HashMap::new();
         for change in changes.routers() {
             for own in change.new.into_iter().flat_map(|new| &new.interfaces) {
-                let old = change.old.and_then(|old| old.interface_in(own.network));
-                let at = self.places.get(Place::Gateway(change.handle, own.network));
+                let mut old = change.old.into_iter().flat_map(|old| &old.interfaces);
+                let old = old.find(|old| (old.network, old.mac) == (own.network, own.mac));
+                let at = self
+                    .places
+                    .get(Place::Gateway(change.handle, own.network, own.mac));
                 let gateway = at.and_then(|at| Some((at, self.tables.staged().gateway(at)?)));
                 if old.is_some_and(|old| old.addresses != own.addresses) {
                     changed.extend(gateway.map(|(at, gateway)| (at, gateway.clone())));

@@ -354,7 +354,7 @@ impl Names<'_> {
             Some(Place::Group(network)) => {
                 format!("the multicast group of {}", self.view.name_of(network))
             }
-            Some(Place::Gateway(router, network)) => format!(
+            Some(Place::Gateway(router, network, _)) => format!(
                 "the gateway of {} in {}",
                 self.view.name_of(router),
                 self.view.name_of(network)

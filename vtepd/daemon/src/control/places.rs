@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use mgmt_api::mac::Mac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{Attachment, Host, Network, Router};
 use mgmt_api::state::Handle;
@@ -17,8 +18,8 @@ pub enum Place {
     Host(Handle<Host>),
     /// The multicast group of a network.
     Group(Handle<Network>),
-    /// A router's interface in a network.
-    Gateway(Handle<Router>, Handle<Network>),
+    /// A router's interface in a network, by its MAC there.
+    Gateway(Handle<Router>, Handle<Network>, Mac),
 }
 
 /// The index of a network: handles are dense, and one that was freed is not given

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use mgmt_api::change::{Change, Changes};
+use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{
     Host, Ipv6Mode, Network as ApiNetwork, Router, RouterInterface, RouterRoute,
@@ -75,12 +76,13 @@ enum Space {
     Kept,
 }
 
-/// The subnets that a router reaches without a next hop, and the networks they are in.
-fn connected(router: &Router) -> BTreeMap<IpNet, Handle<ApiNetwork>> {
+/// The subnets that a router reaches without a next hop, and the gateways on them: by
+/// network and MAC.
+fn connected(router: &Router) -> BTreeMap<IpNet, (Handle<ApiNetwork>, ApiMac)> {
     let interfaces = router.interfaces.iter();
     let subnets = interfaces.flat_map(|own| {
         let subnets = own.addresses.iter().map(IpNet::trunc);
-        subnets.map(|subnet| (subnet, own.network))
+        subnets.map(|subnet| (subnet, (own.network, own.mac)))
     });
     subnets.collect()
 }
@@ -106,9 +108,9 @@ impl Space {
         let (before, after) = (connected(old), connected(new));
         let mut lost = before
             .iter()
-            .filter(|(subnet, network)| after.get(subnet) != Some(network));
+            .filter(|(subnet, gateway)| after.get(subnet) != Some(gateway));
         // Routes that stay as they are have next hops on subnets that do, unless another
-        // network takes the subnet over.
+        // gateway takes the subnet over.
         let taken_over = |(lost, _): (&IpNet, _)| {
             let mut others = after.keys();
             others.any(|other| other.contains(lost) || lost.contains(other))
@@ -250,8 +252,8 @@ impl Control {
             Some((change.handle, router))
         });
         let places = here.flat_map(|(handle, router)| {
-            let networks = router.interfaces.iter().map(|own| own.network);
-            networks.map(move |network| Place::Gateway(handle, network))
+            let interfaces = router.interfaces.iter();
+            interfaces.map(move |own| Place::Gateway(handle, own.network, own.mac))
         });
         places
             .filter(|place| self.places.get(*place).is_none())
@@ -269,14 +271,13 @@ impl Control {
             networks.extend(interfaces.map(|own| own.network));
             let is_gone = |own: &&RouterInterface| {
                 let after = change.new.filter(|router| router.is_here());
-                after
-                    .and_then(|after| after.interface_in(own.network))
-                    .is_none()
+                let mut after = after.into_iter().flat_map(|after| &after.interfaces);
+                !after.any(|after| (after.network, after.mac) == (own.network, own.mac))
             };
             let old = change.old.into_iter().flat_map(|old| old.interfaces.iter());
             gone.extend(
                 old.filter(is_gone)
-                    .map(|own| Place::Gateway(change.handle, own.network)),
+                    .map(|own| Place::Gateway(change.handle, own.network, own.mac)),
             );
         }
         networks.extend(changes.networks().map(|change| change.handle));
@@ -344,7 +345,8 @@ impl Control {
             .filter(|(_, router, _)| router.is_here());
         for (router_handle, router, own) in here {
             let (Some(at), Some(vrf)) = (
-                self.places.take(Place::Gateway(router_handle, handle)),
+                self.places
+                    .take(Place::Gateway(router_handle, handle, own.mac)),
                 vrf_index(router_handle),
             ) else {
                 continue;
@@ -472,11 +474,11 @@ impl Control {
     /// Connected subnets and routes of its list that a router did not have so before.
     fn enter_own(&mut self, handle: Handle<Router>, old: Option<&Router>, new: &Router) {
         let before = old.map(connected).unwrap_or_default();
-        for (subnet, network) in connected(new) {
-            if before.get(&subnet) == Some(&network) {
+        for (subnet, (network, mac)) in connected(new) {
+            if before.get(&subnet) == Some(&(network, mac)) {
                 continue;
             }
-            let hop = self.places.get(Place::Gateway(handle, network));
+            let hop = self.places.get(Place::Gateway(handle, network, mac));
             let hop = hop.map(|gateway| NextHop {
                 gateway,
                 address: None,
@@ -509,7 +511,9 @@ impl Control {
         let hops = via.into_iter().filter_map(|address| {
             let (own, _) = router.connected(address)?;
             Some(NextHop {
-                gateway: self.places.get(Place::Gateway(handle, own.network))?,
+                gateway: self
+                    .places
+                    .get(Place::Gateway(handle, own.network, own.mac))?,
                 address: Some(address),
             })
         });

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use mgmt_api::change::Changes;
+use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{
     Location, Network as ApiNetwork, Port as ApiPort, Router, RouterInterface, StaticFdb,
@@ -99,7 +100,7 @@ impl Station<'_> {
     /// What leads to it.
     fn place(&self, view: View<'_>) -> Option<Place> {
         Some(match self.at {
-            At::Router(router) => Place::Gateway(router, self.network),
+            At::Router(router) => Place::Gateway(router, self.network, ApiMac(self.mac.0)),
             At::Location(Location::Local(attachment)) => Place::Attachment(attachment),
             At::Location(Location::Remote(host)) => {
                 match view.get(self.network)?.segment.attachment() {

@@ -313,7 +313,7 @@ impl Control {
                 let location = match self.places.owner(learned.neighbour.adjacency)? {
                     Place::Attachment(attachment) => NeighbourLocation::Local(attachment),
                     Place::Host(host) => NeighbourLocation::Remote(host),
-                    Place::Gateway(router, _) => NeighbourLocation::Router(router),
+                    Place::Gateway(router, ..) => NeighbourLocation::Router(router),
                     Place::Group(_) => return None,
                 };
                 Some(Neighbour {

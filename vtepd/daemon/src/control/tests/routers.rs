@@ -455,3 +455,39 @@ fn too_many_sets_of_next_hops_are_refused_before_anything_changes() {
         .unwrap();
     assert_eq!(bench.routes_used(), 65_536);
 }
+
+/// Neutron makes one interface, with a MAC of its own, for each IPv4 subnet of a network.
+#[test]
+fn a_router_has_an_interface_for_each_subnet_of_a_network() {
+    let mut bench = Bench::new();
+    let state = r#"{
+      "interfaces": { "vm1": { "mtu": 1500 }, "trunk": { "mtu": 1500 } },
+      "networks": {
+        "red": {
+          "segment": { "type": "vxlan", "vni": 1671 },
+          "subnets": [{ "cidr": "10.1.0.0/24" }, { "cidr": "10.2.0.0/24" }]
+        }
+      },
+      "routers": { "r1": { "interfaces": [
+        { "network": "red", "mac": "fa:16:3e:00:01:01", "addresses": ["10.1.0.1/24"] },
+        { "network": "red", "mac": "fa:16:3e:00:02:01", "addresses": ["10.2.0.1/24"] }
+      ] } },
+      "ports": {
+        "p1": { "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["10.1.0.5"], "interface": "vm1" },
+        "p2": { "network": "red", "mac": "fa:16:3e:00:00:02", "addresses": ["10.2.0.5"], "interface": "trunk" }
+      }
+    }"#;
+    bench.replace(state).unwrap();
+    let packet = |destination: &'static str, source: &'static str, from, to, ttl| {
+        craft::ethernet(destination, source)
+            .ipv4(from, to)
+            .ttl(ttl)
+            .udp(1, 2, b"hello")
+    };
+    let there = packet("fa:16:3e:00:01:01", VM1, "10.1.0.5", "10.2.0.5", 64);
+    let arrives = packet(VM2, "fa:16:3e:00:02:01", "10.1.0.5", "10.2.0.5", 63);
+    assert_eq!(bench.send(VM, &there), (vec![(TRUNK, arrives)], vec![]));
+    let back = packet("fa:16:3e:00:02:01", VM2, "10.2.0.5", "10.1.0.5", 64);
+    let arrives = packet(VM1, "fa:16:3e:00:01:01", "10.2.0.5", "10.1.0.5", 63);
+    assert_eq!(bench.send(TRUNK, &back), (vec![(VM, arrives)], vec![]));
+}
