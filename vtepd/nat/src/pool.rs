@@ -10,6 +10,7 @@
 //! time, and without it the table would stay full of dead sessions for up to two hours.
 
 use core::net::Ipv4Addr;
+use std::collections::VecDeque;
 
 use vtepd_tables::VrfIndex;
 
@@ -72,6 +73,8 @@ pub(crate) struct Pool {
     pub(crate) mappings: u32,
     /// The second of the last event, plus one.
     pub(crate) told: u32,
+    /// Its number waits among the closing ones, perhaps from an earlier life.
+    queued: bool,
 }
 
 /// All of one worker's.
@@ -79,10 +82,8 @@ pub(crate) struct Pools {
     pools: Box<[Pool]>,
     /// Hot: one byte per pool, asked for every packet.
     open: Box<[bool]>,
-    /// How many are closing, so that ticks need not look when there are none.
-    closing: u16,
-    /// Where the search for closing ones goes on.
-    cursor: u16,
+    /// Closed ones that may have sessions still to be ended. Never more than there are pools.
+    closing: VecDeque<u16>,
 }
 
 impl Pools {
@@ -91,8 +92,7 @@ impl Pools {
         Self {
             pools: vec![Pool::default(); capacity].into_boxed_slice(),
             open: vec![false; capacity].into_boxed_slice(),
-            closing: 0,
-            cursor: 0,
+            closing: VecDeque::with_capacity(capacity),
         }
     }
 
@@ -122,6 +122,7 @@ impl Pools {
             address: owner.address.to_bits(),
             router: owner.router.get(),
             subscriber: owner.subscriber.0,
+            queued: pool.queued,
             ..Pool::default()
         };
         *open = true;
@@ -137,30 +138,24 @@ impl Pools {
         if pool.state == PoolState::Open {
             *open = false;
             pool.state = PoolState::Closing;
-            self.closing += 1;
+            if !core::mem::replace(&mut pool.queued, true) {
+                self.closing.push_back(index.0);
+            }
         }
     }
 
-    /// A closing pool with a session to be ended, or none.
-    pub(crate) fn next_closing(&mut self, work: &mut u32) -> Option<u32> {
-        if self.closing == 0 {
-            return None;
-        }
-        for _ in 0..self.pools.len() {
-            if *work == 0 {
-                return None;
-            }
-            *work -= 1;
-            let pool = self.pools.get(usize::from(self.cursor))?;
+    /// A session of a closed pool, to be ended next.
+    pub(crate) fn next_closing(&mut self) -> Option<u32> {
+        while let Some(pool) = self.closing.front() {
+            let pool = self.pools.get_mut(usize::from(*pool))?;
             if pool.state == PoolState::Closing
                 && let Some(session) = pool.sessions.first()
             {
                 return Some(session);
             }
-            self.cursor = match self.cursor + 1 {
-                next if usize::from(next) == self.pools.len() => 0,
-                next => next,
-            };
+            // Its mappings rest; it becomes vacant with the last of them.
+            pool.queued = false;
+            self.closing.pop_front();
         }
         None
     }
@@ -194,14 +189,18 @@ impl Pools {
             return false;
         };
         if pool.state == PoolState::Closing && pool.mappings == 0 && pool.session_count == 0 {
-            *pool = Pool::default();
-            self.closing = self.closing.saturating_sub(1);
+            *pool = Pool {
+                queued: pool.queued,
+                ..Pool::default()
+            };
             return true;
         }
         false
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.pools) + size_of_val(&*self.open)
+        size_of_val(&*self.pools)
+            + size_of_val(&*self.open)
+            + self.closing.capacity() * size_of::<u16>()
     }
 }

@@ -40,6 +40,9 @@ pub struct BadSlice {
 pub struct Slices {
     worker: u16,
     workers: u16,
+    /// 2^64 / workers, rounded up: a remainder by two multiplications, which a packet from outside waits for (Lemire, Kaser
+    /// and Kurz, "Faster remainder by direct computation", 2019). Exact for numbers of 32 bits.
+    reciprocal: u64,
     hash: KeyedHash,
 }
 
@@ -55,6 +58,7 @@ impl Slices {
         Ok(Self {
             worker,
             workers,
+            reciprocal: (u64::MAX / u64::from(workers)).wrapping_add(1),
             hash,
         })
     }
@@ -73,7 +77,9 @@ impl Slices {
     /// The worker of what arrives for a port, or query identifier, of an outside address.
     #[inline]
     pub fn outside_owner(&self, port: u16) -> u16 {
-        ((u32::from(port) / RUN) % u32::from(self.workers)) as u16
+        let run = u64::from(u32::from(port) / RUN);
+        let fraction = u128::from(self.reciprocal.wrapping_mul(run));
+        ((fraction * u128::from(self.workers)) >> 64) as u16
     }
 
     /// The worker that puts fragments from outside in relation to each other.

@@ -242,12 +242,15 @@ impl Translator {
         work == 0
     }
 
-    /// Sessions of pools that are closed.
-    fn end_closing(&mut self, now: u32, mut work: u32) -> bool {
-        while let Some(number) = self.pools.next_closing(&mut work) {
+    /// Sessions of pools that are closed. `true` when work was left.
+    fn end_closing(&mut self, now: u32, work: u32) -> bool {
+        for _ in 0..work {
+            let Some(number) = self.pools.next_closing() else {
+                return false;
+            };
             self.end(number, now);
         }
-        work == 0
+        self.pools.next_closing().is_some()
     }
 
     /// Ports that have rested.

@@ -289,3 +289,29 @@ fn sessions_are_listed_by_pages_and_deleted_by_any_field() {
     assert_eq!(world.rows().len(), 1);
     world.nat.audit().unwrap();
 }
+
+#[test]
+fn a_number_dealt_again_before_a_tick_is_not_taken_for_closed() {
+    let mut world = World::snat();
+    world.udp((VM, 5000), (SERVER, 53));
+    for _ in 0..3 {
+        // Nothing hangs on it: vacant at once, and open again.
+        let owner = owner(address("10.100.0.6"), router());
+        world.nat.open_pool(PoolIndex(1), owner).unwrap();
+        world.nat.close_pool(PoolIndex(1));
+    }
+    let more = outside("10.100.0.6", 1);
+    world
+        .nat
+        .open_pool(more.pool, owner(more.address, router()))
+        .unwrap();
+    world.describe(&Description {
+        outside: vec![outside(OUTSIDE, 0), more],
+        ..Description::default()
+    });
+    for host in 10..40 {
+        world.out(&udp((&format!("192.168.1.{host}"), 5000), (SERVER, 53)));
+    }
+    world.wait(1);
+    assert_eq!(world.sessions(), 31);
+}
