@@ -22,7 +22,7 @@
 //! | what is translated to what | [`mod@rules`], `pool.rs` |
 //! | how a session begins and ends | `open.rs`, `tcp.rs`, `wheel.rs` |
 //! | what a packet meets on its way | `view.rs`, `outbound.rs`, `inbound.rs`, `rewrite.rs` |
-//! | ICMP errors, fragments, SYNs nobody waits for | `quote.rs`, `fragments.rs`, `unsolicited.rs` |
+//! | ICMP errors, fragments, SYNs nobody waits for | `quote.rs`, `fragments.rs`, `identification.rs`, `unsolicited.rs`, `holds.rs` |
 //! | which worker owns what | `slices.rs` |
 //! | what is kept, and how it is found | `session.rs`, `mapping.rs`, `ports.rs`, `index.rs`, `slab.rs`, `list.rs` |
 //! | limits | `subscriber.rs`, `event.rs` |
@@ -41,6 +41,7 @@ mod audit;
 mod event;
 mod fragments;
 mod holds;
+mod identification;
 mod inbound;
 mod index;
 mod key;
@@ -82,4 +83,3 @@ pub use subscriber::SubscriberUsage;
 pub use tcp::{Direction, State};
 pub use translator::{PoolUsage, TableUsage, Translator, Usage};
 pub use verdict::{Fate, PortPair, Refusal, Release, Verdict};
-pub use view::View;

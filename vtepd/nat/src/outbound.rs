@@ -153,7 +153,7 @@ impl Translator {
             ));
         }
         let target = self.outbound_target(rules, view, segment, now)?;
-        let identification = (!view.atomic).then(|| self.random.draw() as u16);
+        let identification = (!view.atomic).then(|| self.identifications.draw());
         Ok(finish(externals, packet, view, target, identification))
     }
 
@@ -169,7 +169,7 @@ impl Translator {
         let identification = match self.fragments.known(key) {
             // It came twice.
             Some(known) => known.identification,
-            None => self.random.draw() as u16,
+            None => self.identifications.draw(),
         };
         let known = Known {
             ports: segment.ports,

@@ -68,6 +68,15 @@ impl Slices {
         self.worker
     }
 
+    pub(crate) fn workers(&self) -> u16 {
+        self.workers
+    }
+
+    /// A number that all workers share and nobody else knows.
+    pub(crate) fn secret(&self) -> u64 {
+        self.hash.hash_u64(u64::MAX)
+    }
+
     /// The worker of all that a host inside sends through SNAT.
     #[inline]
     pub fn inside_owner(&self, router: VrfIndex, address: Ipv4Addr) -> u16 {

@@ -5,6 +5,7 @@ use vtepd_wire::hash::KeyedHash;
 use crate::event::{Event, Events};
 use crate::fragments::{Fragments, With};
 use crate::holds::Holds;
+use crate::identification::Identifications;
 use crate::key::Protocol;
 use crate::mapping::Mappings;
 use crate::peers::Peers;
@@ -37,6 +38,7 @@ pub struct Translator {
     pub(crate) unsolicited: Unsolicited,
     pub(crate) events: Events,
     pub(crate) random: Random,
+    pub(crate) identifications: Identifications,
     /// Sessions refused because the table was full.
     pub(crate) sessions_refused: u64,
     /// The second of the last event about that, plus one.
@@ -114,6 +116,7 @@ impl Translator {
             unsolicited: Unsolicited::new(capacity.held),
             events: Events::new(EVENTS),
             random: Random::new(draw),
+            identifications: Identifications::new(&slices),
             sessions_refused: 0,
             sessions_full_told: 0,
         }
@@ -129,7 +132,8 @@ impl Translator {
         &self.settings
     }
 
-    /// Changes the settings: for packets from now on, and for the ends of sessions that are open.
+    /// Changes the settings: for packets from now on, and for the ends of sessions that are open. Shorter timeouts hold at
+    /// once; the places of sessions that are over by them are taken back when they would have ended before.
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
     }

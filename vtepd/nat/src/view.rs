@@ -47,7 +47,7 @@ pub(crate) struct Segment {
 
 /// What is needed of a packet's headers.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub(crate) struct View {
     pub(crate) source: u32,
     pub(crate) destination: u32,
     /// Where the transport header begins.
@@ -69,7 +69,7 @@ impl View {
     /// # Errors
     /// A length is wrong; a header is cut off by fragmentation.
     #[inline]
-    pub fn new(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn new(bytes: &[u8]) -> Result<Self, Refusal> {
         let checked = ipv4::check_lengths(bytes, usize::MAX)?;
         let (header, _) = ipv4::Header::ref_from_prefix(bytes).map_err(|_| Refusal::Malformed)?;
         let offset = header.fragment_offset();
@@ -105,7 +105,7 @@ impl View {
         Ok(view)
     }
 
-    /// Where its source lies in an inside key.
+    /// What the fragments of one datagram share, within a `scope`.
     pub(crate) fn fragment_key(&self, scope: u32) -> u128 {
         u128::from(scope) << 88
             | u128::from(self.protocol) << 80

@@ -14,7 +14,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn four_million() -> World {
     let outside: Vec<OutsideAddress> = (0..90)
         .map(|pool| OutsideAddress {
-            address: [10, 100, 0, pool + 1].into(),
+            address: [198, 18, 0, pool + 1].into(),
             pool: PoolIndex(u16::from(pool)),
         })
         .collect();
