@@ -52,19 +52,15 @@ fn measure(sessions: u32) {
     let mut world = World::new(sessions);
     let template = world.outbound(0);
     let start = Instant::now();
-    for number in 0..sessions {
-        // Its checksums are not looked at, only patched.
-        let mut packet = template;
-        let (host, port) = endpoint(number);
-        packet[12..16].copy_from_slice(&host);
-        packet[20..22].copy_from_slice(&port.to_be_bytes());
-        let verdict = world
-            .nat
-            .outbound(&world.rules, &world.externals, &mut packet, 1);
-        assert!(
-            matches!(verdict, Verdict::Translated { .. }),
-            "{number}: {verdict:?}"
-        );
+    for first in (0..sessions).step_by(BURST) {
+        // Their checksums are not looked at, only patched.
+        let mut packets = [template; BURST];
+        for (number, packet) in (first..).zip(&mut packets) {
+            let (host, port) = endpoint(number.min(sessions - 1));
+            packet[12..16].copy_from_slice(&host);
+            packet[20..22].copy_from_slice(&port.to_be_bytes());
+        }
+        outbound(&mut world, &mut packets, 1);
     }
     let opened = start.elapsed().as_secs_f64();
     let usage = world.nat.usage();
@@ -99,18 +95,7 @@ fn measure(sessions: u32) {
     });
     print("outbound, bursts of 64", || {
         bursts(&out, |packets| {
-            let (nat, rules) = (&mut world.nat, &world.rules);
-            let lookups = packets
-                .each_ref()
-                .map(|packet| nat.outbound_hash(rules, packet).unwrap());
-            lookups
-                .iter()
-                .for_each(|lookup| nat.outbound_prefetch(lookup));
-            for (packet, lookup) in packets.iter_mut().zip(&lookups) {
-                let verdict = nat.outbound_found(rules, &world.externals, packet, lookup, 2);
-                debug_assert_eq!(verdict, Verdict::Translated { hairpin: false });
-                let _ = black_box(verdict);
-            }
+            outbound(&mut world, packets, 2);
         })
     });
     print("inbound, bursts of 64", || {
@@ -158,6 +143,21 @@ fn measure(sessions: u32) {
         calls + 1
     );
     assert_eq!(world.nat.usage().sessions.used, 0);
+}
+
+/// A burst, as a worker takes it.
+fn outbound(world: &mut World, packets: &mut [Packet; BURST], now: u32) {
+    let (nat, rules) = (&mut world.nat, &world.rules);
+    let lookups = packets
+        .each_ref()
+        .map(|packet| nat.outbound_hash(rules, packet).expect("packets are sound"));
+    for lookup in &lookups {
+        nat.outbound_prefetch(rules, lookup);
+    }
+    for (packet, lookup) in packets.iter_mut().zip(&lookups) {
+        let verdict = nat.outbound_found(rules, &world.externals, packet, lookup, now);
+        assert_eq!(verdict, Verdict::Translated { hairpin: false });
+    }
 }
 
 impl World {

@@ -111,6 +111,16 @@ impl Mappings {
             .hash_u64(u64::from(pool) << 32 | u64::from(protocol) << 16 | u64::from(port))
     }
 
+    pub(crate) fn prefetch_inside(&self, router: u16, protocol: Protocol, inside: Endpoint) {
+        let hash = self.hash_inside(router, protocol as u8, inside);
+        self.inside.prefetch(hash);
+    }
+
+    pub(crate) fn prefetch_outside(&self, pool: u16, protocol: Protocol, port: u16) {
+        self.outside
+            .prefetch(self.hash_outside(pool, protocol as u8, port));
+    }
+
     /// The mapping of an endpoint inside, resting or not.
     pub(crate) fn find_inside(
         &self,

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use crate::fragments::{Known, Later};
-use crate::key::{Endpoint, InsideKey, Protocol};
+use crate::key::{Endpoint, InsideKey, OutsideKey, Protocol};
 use crate::quote::Quote;
 use crate::rewrite::{self, Place, Side, To};
 use crate::rules::{Externals, Rules};
@@ -69,12 +69,37 @@ impl Translator {
         Ok(OutboundLookup { view, hash })
     }
 
-    /// The second step: asks for the session's cache line.
+    /// The second step: asks for the session's cache line, or for those that a new session will be entered in.
     #[inline]
-    pub fn outbound_prefetch(&self, lookup: &OutboundLookup) {
-        if let Some(hash) = lookup.hash {
-            self.sessions.prefetch_session_inside(hash);
+    pub fn outbound_prefetch(&self, rules: &Rules, lookup: &OutboundLookup) {
+        if let Some(hash) = lookup.hash
+            && !self.sessions.prefetch_session_inside(hash)
+        {
+            self.prefetch_opening(rules, &lookup.view);
         }
+    }
+
+    /// The usual case is foreseen: no mapping yet, and a port that can be kept.
+    #[cold]
+    fn prefetch_opening(&self, rules: &Rules, view: &View) {
+        let (
+            Transport::Ports {
+                protocol, ports, ..
+            },
+            Some(outside),
+        ) = (view.transport, rules.pool_of(view.source))
+        else {
+            return;
+        };
+        let inside = Endpoint::new(view.source, ports.source);
+        let mappings = &self.mappings;
+        mappings.prefetch_inside(rules.router().get(), protocol, inside);
+        let pool = outside.pool.0;
+        mappings.prefetch_outside(pool, protocol, ports.source);
+        let remote = remote(protocol, view.destination, ports.destination);
+        let key = OutsideKey::new(pool, protocol as u8, ports.source, remote);
+        self.sessions
+            .prefetch_outside(self.sessions.hash_outside(key));
     }
 
     /// The third step: as [`outbound`](Self::outbound).

@@ -122,11 +122,14 @@ impl Sessions {
         self.outside.prefetch(hash);
     }
 
+    /// `false` when there is none to be fetched.
     #[inline(always)]
-    pub(crate) fn prefetch_session_inside(&self, hash: u64) {
-        if let Some(number) = self.inside.candidate(hash) {
+    pub(crate) fn prefetch_session_inside(&self, hash: u64) -> bool {
+        let candidate = self.inside.candidate(hash);
+        if let Some(number) = candidate {
             self.slab.prefetch(number);
         }
+        candidate.is_some()
     }
 
     #[inline(always)]
