@@ -175,7 +175,8 @@ impl Tallies {
         counted(&self.members, staged, range, |(_, host)| host)
     }
 
-    /// The routers with an interface in the network once `staged` is taken over.
+    /// The routers with an interface in the network once `staged` is taken over, in the order of their handles: which
+    /// of them speaks for all must not depend on how they came.
     pub fn routers(
         &self,
         staged: Option<&StagedTallies>,
@@ -183,7 +184,9 @@ impl Tallies {
     ) -> Vec<Handle<Router>> {
         let range = (network, Handle::new(0))..=(network, Handle::new(u32::MAX));
         let staged = staged.map(|staged| &staged.gateways);
-        counted(&self.gateways, staged, range, |(_, router)| router)
+        let mut routers = counted(&self.gateways, staged, range, |(_, router)| router);
+        routers.sort_unstable();
+        routers
     }
 }
 
