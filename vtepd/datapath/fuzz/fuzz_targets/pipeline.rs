@@ -26,9 +26,11 @@ const GREEN1: InterfaceIndex = InterfaceIndex(5);
 const YELLOW1: InterfaceIndex = InterfaceIndex(6);
 /// Where the first tenant's VLAN segments are, when he has some.
 const PROVIDER: InterfaceIndex = InterfaceIndex(9);
-const INTERFACES: [InterfaceIndex; 8] = [
-    UNDERLAY, PORT1, PORT2, PORT3, PORT4, GREEN1, YELLOW1, PROVIDER,
+const INTERFACES: [InterfaceIndex; 9] = [
+    LINK, UNDERLAY, PORT1, PORT2, PORT3, PORT4, GREEN1, YELLOW1, PROVIDER,
 ];
+/// By which name the metadata proxy knows the other tenant's station.
+const GREEN_NAME: &str = "240.0.7.7";
 /// Different hosts; making one takes as long as many inputs.
 const VARIETIES: u8 = 64;
 
@@ -153,7 +155,7 @@ impl Arrival {
     }
 }
 
-const DESTINATIONS: [&str; 9] = [
+const DESTINATIONS: [&str; 10] = [
     VM6_IP,
     VM7_IP,
     VM2_IP,
@@ -163,6 +165,7 @@ const DESTINATIONS: [&str; 9] = [
     "172.16.0.1",
     "192.0.2.1",
     "198.51.100.1",
+    METADATA_IP,
 ];
 const DESTINATIONS6: [&str; 7] = [
     VM6_IP6,
@@ -211,6 +214,11 @@ fn host_with(settings: u16) -> Host {
         .change(blue(), change)
         .change(green, change)
         .change(yellow, change);
+    host = host
+        .metadata(&[red(), blue(), green], bit(5).then_some(LINK_TAG))
+        .asker(VM1_NAME, red(), VM1, VM1_IP, (PORT1, 0))
+        .asker(VM6_NAME, blue(), VM6, VM6_IP, (PORT4, 0))
+        .asker(GREEN_NAME, green, VM1, VM1_IP, (GREEN1, 0));
     host.gateway(103, green, 2, GW_RED, &["10.0.0.254/24", "fd00::fe/64"]);
     host.gateway(104, yellow, 2, GW_BLUE, &["10.1.0.254/24", "fd01::fe/64"]);
     for (vrf, at) in [(1, AT_RED), (2, 103)] {
@@ -282,6 +290,13 @@ fn vni(sent: &[u8]) -> Option<u32> {
     is_udp.then(|| header.vni())
 }
 
+/// In whose name a question leaves to the metadata proxy.
+fn asks_as(sent: &[u8]) -> String {
+    let link = frame::link(sent).expect("a whole Ethernet header");
+    let (ip, _) = ipv4::Header::ref_from_prefix(&sent[usize::from(link.l3)..]).expect("IPv4");
+    ip.source_addr().to_string()
+}
+
 /// Frames of one tenant stay with that tenant.
 fn assert_tenants_do_not_meet(first: bool, to: InterfaceIndex, sent: &[u8]) {
     let others: (&[_], _) = if first {
@@ -291,6 +306,7 @@ fn assert_tenants_do_not_meet(first: bool, to: InterfaceIndex, sent: &[u8]) {
     };
     match to {
         UNDERLAY => assert!(vni(sent).is_some_and(|vni| !others.1.contains(&vni))),
+        LINK => assert_eq!(asks_as(sent) == GREEN_NAME, !first),
         _ => assert!(!others.0.contains(&to)),
     }
 }
@@ -303,7 +319,7 @@ fn is_firsts(from: InterfaceIndex, frames: &[Vec<u8>]) -> Option<bool> {
             GREEN_VNI | YELLOW_VNI => Some(false),
             _ => None,
         },
-        (UNDERLAY, _) => None,
+        (UNDERLAY | LINK, _) => None,
         _ => Some(![GREEN1, YELLOW1].contains(&from)),
     }
 }
