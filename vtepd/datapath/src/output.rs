@@ -109,7 +109,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 let flow = InnerFlow::of(&self.state.flows, packet.data());
                 self.send_through(position, packet, frame, to, tunnel, flow);
             }
-            Adjacency::Gateway(_) | Adjacency::Vacant => {
+            Adjacency::Gateway(_) | Adjacency::Outside(_) | Adjacency::Vacant => {
                 self.drop(position, packet, DropReason::Vacant);
             }
         }
@@ -306,7 +306,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             Adjacency::Tunnel(tunnel) => {
                 self.send_through(position, packet, frame, way, tunnel, flow)
             }
-            Adjacency::Gateway(_) | Adjacency::Vacant => {
+            Adjacency::Gateway(_) | Adjacency::Outside(_) | Adjacency::Vacant => {
                 self.drop(position, packet, DropReason::Vacant);
             }
         }

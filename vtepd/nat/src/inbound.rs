@@ -8,12 +8,12 @@ use crate::mapping::Mapping;
 use crate::outbound::remote;
 use crate::quote::Quote;
 use crate::rewrite::{self, Place, Side, To};
-use crate::rules::{Filtering, Rules};
 use crate::settings::UnsolicitedSyn;
 use crate::tcp::{Direction, State};
 use crate::translator::Translator;
 use crate::verdict::{PortPair, Refusal, Verdict};
 use crate::view::{Part, Segment, Transport, View};
+use vtepd_tables::translation::{Filtering, Rules};
 use vtepd_wire::icmp;
 
 /// A packet from outside, looked at, with the hash of its session.
@@ -31,7 +31,7 @@ enum Target {
 
 impl Translator {
     /// Translates a packet on its way in; see [`outbound`](Self::outbound). `rules` are those of the router that
-    /// [`Externals`](crate::Externals) name for its destination.
+    /// [`Externals`](vtepd_tables::translation::Externals) name for its destination.
     pub fn inbound(&mut self, rules: &Rules, packet: &mut [u8], now: u32) -> Verdict {
         match View::new(packet) {
             Ok(view) => {

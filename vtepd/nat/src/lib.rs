@@ -12,14 +12,14 @@
 //!                     Mapping ─ Ports ─ Pool          tick(): wheel, rest, fragments
 //! ```
 //!
-//! What comes in is a packet from its IP header on, with the [`Rules`] of its router and the second; what comes out is
+//! What comes in is a packet from its IP header on, with the [`Rules`](vtepd_tables::translation::Rules) of its router and the second; what comes out is
 //! the packet rewritten in place and a [`Verdict`]. What should be translated and cannot be is
 //! [refused](Refusal) with its reason; it never leaves untranslated. Nothing here allocates after
 //! [`Translator::new`], locks, or knows of MACs, mbufs and routes.
 //!
 //! | to see | read |
 //! |---|---|
-//! | what is translated to what | [`mod@rules`], `pool.rs` |
+//! | what is translated to what | [`vtepd_tables::translation`], `pool.rs` |
 //! | how a session begins and ends | `open.rs`, `tcp.rs`, `wheel.rs` |
 //! | what a packet meets on its way | `view.rs`, `outbound.rs`, `inbound.rs`, `rewrite.rs` |
 //! | ICMP errors, fragments, SYNs nobody waits for | `quote.rs`, `fragments.rs`, `identification.rs`, `unsolicited.rs`, `holds.rs` |
@@ -55,7 +55,6 @@ mod pool;
 mod ports;
 mod quote;
 mod rewrite;
-pub mod rules;
 mod session;
 mod settings;
 mod slab;
@@ -70,16 +69,16 @@ mod wheel;
 
 pub use event::Event;
 pub use inbound::InboundLookup;
-pub use key::Protocol;
 pub use listing::{SessionFilter, SessionRow};
 pub use outbound::OutboundLookup;
-pub use pool::{PoolError, PoolIndex, PoolOwner, PoolState, SubscriberIndex};
-pub use rules::{
-    Description, Externals, Filtering, FloatingIp, Forwarding, OutsideAddress, Rules, RulesError,
-};
+pub use pool::{PoolError, PoolOwner, PoolState};
 pub use settings::{Capacity, Limits, Settings, Timeouts, UnsolicitedSyn};
 pub use slices::{BadSlice, MAX_WORKERS, Slices};
 pub use subscriber::SubscriberUsage;
 pub use tcp::{Direction, State};
 pub use translator::{PoolUsage, TableUsage, Translator, Usage};
 pub use verdict::{Fate, PortPair, Refusal, Release, Verdict};
+pub use vtepd_tables::translation::{
+    Description, Externals, Filtering, FloatingIp, Forwarding, OutsideAddress, PoolIndex, Protocol,
+    Rules, RulesError, SubscriberIndex,
+};

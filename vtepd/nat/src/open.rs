@@ -15,12 +15,12 @@ use crate::event::Event;
 use crate::key::{Endpoint, InsideKey, OutsideKey, Protocol};
 use crate::mapping::Mapping;
 use crate::pool::{Pool, PoolIndex, SubscriberIndex};
-use crate::rules::{Filtering, Rules};
 use crate::session::Session;
 use crate::slab::NONE;
 use crate::tcp::{Direction, State};
 use crate::translator::Translator;
 use crate::verdict::Refusal;
+use vtepd_tables::translation::{Filtering, Rules};
 
 /// Ports that are tried for borrowing. When a share `f` of the pool's ports is used for a destination, this many fail with
 /// probability `f` to the 16th: 3 % at 80 %.

@@ -6,11 +6,11 @@ use crate::fragments::{Known, Later};
 use crate::key::{Endpoint, InsideKey, OutsideKey, Protocol};
 use crate::quote::Quote;
 use crate::rewrite::{self, Place, Side, To};
-use crate::rules::{Externals, Rules};
 use crate::tcp::{Direction, State};
 use crate::translator::Translator;
 use crate::verdict::{PortPair, Refusal, Verdict};
 use crate::view::{Part, Segment, Transport, View};
+use vtepd_tables::translation::{Externals, Rules};
 use vtepd_wire::icmp;
 
 /// A packet from inside, looked at, with the hash of its session.

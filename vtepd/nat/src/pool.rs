@@ -13,19 +13,11 @@ use core::net::Ipv4Addr;
 use std::collections::VecDeque;
 
 use vtepd_tables::VrfIndex;
+pub(crate) use vtepd_tables::translation::{PoolIndex, SubscriberIndex};
 
 use crate::list::List;
 use crate::session::{ByPool, Session};
 use crate::slab::Slab;
-
-/// The number of a pool, dealt by the control thread: the same on all workers. It may be dealt again when each worker
-/// says that the pool is vacant.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PoolIndex(pub u16);
-
-/// The number of a tenant, dealt by the control thread.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct SubscriberIndex(pub u16);
 
 /// An outside address and whose it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,7 @@ use vtepd_wire::ethernet::{self, VlanId};
 use vtepd_wire::{Mac, ipv4, ipv6, udp, vxlan};
 use zerocopy::IntoBytes;
 
-use crate::index::{InterfaceIndex, NetworkIndex, VrfIndex};
+use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 
 /// A way out. 128 bytes, aligned so that the first line holds what a port needs
 /// and most of an IPv4 tunnel's header.
@@ -26,6 +26,8 @@ pub enum Adjacency {
     Tunnel(Tunnel),
     /// A router: frames to its MAC are routed.
     Gateway(Gateway),
+    /// A router's way outside: routes lead there, and the packet's source says by which gateway.
+    Outside(Outside),
 }
 
 impl Adjacency {
@@ -69,6 +71,36 @@ pub struct Gateway {
     pub link_local: Ipv6Addr,
     /// Its other addresses with their subnets.
     pub addresses: Arc<[IpNet]>,
+    /// On which side of its router it is.
+    pub role: Role,
+    /// The address in the same network of the host that leads outside for the router, where this host does not.
+    pub central_v4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub central_v6: Option<Ipv6Addr>,
+}
+
+/// On which side of its router a gateway is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Role {
+    /// In a network of stations, whose gateway it is.
+    #[default]
+    Inside,
+    /// In a network of stations, on the host that leads outside for all hosts: they send to it what their own
+    /// gateway has routed (Neutron's centralised SNAT port).
+    Central,
+    /// On an external network: what leaves by it, or comes in to it, is translated.
+    Outside,
+}
+
+/// A router's way outside, as this host has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outside {
+    /// The external network.
+    pub network: NetworkIndex,
+    /// By which stations with a floating IP on this host leave. `None`: as all others do.
+    pub floating: Option<AdjacencyIndex>,
+    /// By which all others leave. `None`: by way of the [central](Gateway::central_v4) host.
+    pub own: Option<AdjacencyIndex>,
 }
 
 impl Gateway {

@@ -60,6 +60,11 @@ index! {
     VrfIndex, u16::MAX
 }
 
+impl VrfIndex {
+    /// One that has no routes: of gateways on an external network that no single router owns.
+    pub const NOWHERE: Self = Self(NonZeroU16::MAX);
+}
+
 /// An interface of this daemon: the position in the configuration's device list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(transparent)]

@@ -12,7 +12,7 @@
 //! | [`neighbour`] | (network, IP) → MAC, adjacency | hash, in place, grows |
 //! | [`remote_vteps`] | outer source → adjacency | hash, in place, grows |
 //! | [`vni`] | VNI → network | flat array, in place |
-//! | [`snapshot`] | interfaces, networks, flood lists, [`adjacency`], VRFs' [`route`]s, [`metadata`] | immutable, replaced whole |
+//! | [`snapshot`] | interfaces, networks, flood lists, [`adjacency`], VRFs' [`route`]s and [`translation`] rules, [`metadata`] | immutable, replaced whole |
 //!
 //! What goes in: indices ([`index`]) and entries from the control thread. What
 //! comes out: answers for the packets of one burst, borrowed from the reader so
@@ -34,6 +34,7 @@ pub mod route;
 pub mod snapshot;
 mod sync;
 mod table;
+pub mod translation;
 pub mod vni;
 
 use std::hash::{BuildHasher, RandomState};
@@ -42,7 +43,9 @@ use std::sync::Arc;
 use vtepd_wire::Vni;
 use vtepd_wire::hash::KeyedHash;
 
-pub use adjacency::{Adjacency, Gateway, Port, Tag, Tunnel, TunnelParameters, VtepPair};
+pub use adjacency::{
+    Adjacency, Gateway, Outside, Port, Role, Tag, Tunnel, TunnelParameters, VtepPair,
+};
 pub use fdb::{FdbEntry, FdbHit, FdbKey, FdbRow, FdbView, FdbWriter, HashedFdbKey, Origin};
 pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 pub use metadata::{Asker, Metadata, Proxy};

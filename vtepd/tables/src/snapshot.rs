@@ -13,6 +13,7 @@ use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 use crate::metadata::Metadata;
 use crate::pages::Pages;
 use crate::route::Vrf;
+use crate::translation::{Externals, Rules};
 
 /// Interfaces, networks and ways out at one moment.
 ///
@@ -29,6 +30,8 @@ pub struct Snapshot {
     adjacencies: Pages<Adjacency>,
     /// By [`VrfIndex`]; 0 is never used.
     vrfs: Pages<Option<Arc<Vrf>>>,
+    /// By [`VrfIndex`]; 0 is never used.
+    rules: Pages<Option<Arc<Rules>>>,
     /// By access port, what it may send from beyond its ports' own addresses.
     allowed: Arc<HashMap<AdjacencyIndex, Arc<[AllowedPair]>>>,
     metadata: Option<Arc<Metadata>>,
@@ -68,6 +71,12 @@ impl Snapshot {
         self.vrfs.get(index.as_usize())?.as_deref()
     }
 
+    /// What is translated on the way outside of a VRF. `None`: it has none.
+    #[inline(always)]
+    pub fn rules(&self, index: VrfIndex) -> Option<&Rules> {
+        self.rules.get(index.as_usize())?.as_deref()
+    }
+
     /// The router's interface behind an adjacency.
     #[inline(always)]
     pub fn gateway(&self, index: AdjacencyIndex) -> Option<&Gateway> {
@@ -101,6 +110,11 @@ impl Snapshot {
     /// Replaces the routes of a VRF.
     pub fn set_vrf(&mut self, index: VrfIndex, vrf: Option<Arc<Vrf>>) {
         *self.vrfs.get_mut(index.as_usize()) = vrf;
+    }
+
+    /// Replaces what is translated on the way outside of a VRF.
+    pub fn set_rules(&mut self, index: VrfIndex, rules: Option<Arc<Rules>>) {
+        *self.rules.get_mut(index.as_usize()) = rules;
     }
 
     /// Replaces what an access port may send from beyond its ports' own addresses.
@@ -380,6 +394,8 @@ pub struct Network {
     pub metadata: bool,
     /// The VLAN segment's way out.
     pub segment: Option<AdjacencyIndex>,
+    /// Of an external network: whose its outside addresses are, as far as this host answers for them.
+    pub externals: Option<Arc<Externals>>,
     /// The routers' interfaces in it.
     gateways: Option<Arc<[AdjacencyIndex]>>,
     flood: Option<Arc<[AdjacencyIndex]>>,

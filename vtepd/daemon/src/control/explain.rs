@@ -9,7 +9,7 @@ use mgmt_api::explain::{
     Step, Transport, Tunnel,
 };
 use mgmt_api::refusal::{Code, Refusal};
-use mgmt_api::resources::{Attachment, Interface, Network, Router};
+use mgmt_api::resources::{Attachment, Interface, Network};
 use mgmt_api::state::{Handle, View};
 use serde_json::{Value, json};
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
@@ -26,7 +26,7 @@ use vtepd_wire::ethernet::{ETHERTYPE_QINQ, ETHERTYPE_VLAN};
 use vtepd_wire::flow::FlowHasher;
 use vtepd_wire::{Mac, arp, craft, vxlan};
 
-use super::places::Place;
+use super::places::{Place, router_of};
 use super::{Control, Plane};
 
 /// Events and commands of the one packet.
@@ -334,7 +334,7 @@ impl Names<'_> {
     }
 
     fn router(&self, index: VrfIndex) -> String {
-        let handle = Handle::<Router>::new(u32::from(index.get()) - 1);
+        let handle = router_of(index);
         let router = self.view.get(handle);
         router.map_or_else(|| format!("#{index}"), |router| router.id.to_string())
     }

@@ -30,8 +30,22 @@ pub fn network_index(network: Handle<Network>) -> Option<NetworkIndex> {
 
 /// The index of a router's address space, for the same reason.
 pub fn vrf_index(router: Handle<Router>) -> Option<VrfIndex> {
-    VrfIndex::new(u16::try_from(router.index() + 1).ok()?)
+    VrfIndex::new(u16::try_from(2 * router.index() + 1).ok()?)
 }
+
+/// The index of its address space on the host that leads outside for all hosts.
+pub fn central_vrf_index(router: Handle<Router>) -> Option<VrfIndex> {
+    let index = VrfIndex::new(u16::try_from(2 * router.index() + 2).ok()?)?;
+    (index != VrfIndex::NOWHERE).then_some(index)
+}
+
+/// Whose address space it is.
+pub fn router_of(index: VrfIndex) -> Handle<Router> {
+    Handle::new(u32::from(index.get() - 1) / 2)
+}
+
+/// Routers that may have both.
+pub const MAX_ROUTERS: u16 = VrfIndex::MAX / 2;
 
 /// The adjacency indices in use.
 #[derive(Default)]

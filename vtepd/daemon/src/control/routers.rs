@@ -14,12 +14,12 @@ use mgmt_api::resources::{
 use mgmt_api::state::{Handle, View};
 use vtepd_tables::route::{NextHop, NextHops, RouteWriter, Target};
 use vtepd_tables::{
-    Adjacency, FdbEntry, FdbKey, Gateway, HostMacs, Origin, Services, Usage, VrfIndex,
+    Adjacency, FdbEntry, FdbKey, Gateway, HostMacs, Origin, Role, Services, Usage, VrfIndex,
 };
 use vtepd_wire::Mac;
 
 use super::Control;
-use super::places::{Place, network_index, vrf_index};
+use super::places::{MAX_ROUTERS, Place, central_vrf_index, network_index, vrf_index};
 use super::stations::entered;
 
 /// The routes of all routers of this host.
@@ -128,8 +128,8 @@ impl Control {
         let (mut new, mut gone) = (0, 0);
         let mut anew = HashSet::new();
         for change in changes.routers() {
-            if change.new.is_some() && vrf_index(change.handle).is_none() {
-                let message = format!("at most {} routers are possible", VrfIndex::MAX);
+            if change.new.is_some() && central_vrf_index(change.handle).is_none() {
+                let message = format!("at most {MAX_ROUTERS} routers are possible");
                 let name = changes.after.name_of(change.handle);
                 return Err(Refusal::new(Code::TableFull, message).of(name));
             }
@@ -361,6 +361,9 @@ impl Control {
                 from_underlay: network.gateway_from_underlay || !router.distributed,
                 link_local: own.link_local(),
                 addresses: own.addresses.as_ref().into(),
+                role: Role::Inside,
+                central_v4: None,
+                central_v6: None,
             });
             list.push(at);
         }

@@ -76,7 +76,7 @@ fn is_host_mac<P: Packet>(tables: &View<'_>, packet: &P) -> bool {
 fn is_outside(tables: &View<'_>, adjacency: AdjacencyIndex) -> bool {
     match tables.snapshot.adjacency(adjacency) {
         Adjacency::Port(port) => port.segment,
-        Adjacency::Gateway(_) => false,
+        Adjacency::Gateway(_) | Adjacency::Outside(_) => false,
         Adjacency::Tunnel(_) | Adjacency::Vacant => true,
     }
 }

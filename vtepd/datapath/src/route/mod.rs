@@ -388,7 +388,7 @@ impl<'a, O: Observer> Decide<'a, O> {
         let outside = match self.tables.snapshot.adjacency(way.neighbour.adjacency) {
             Adjacency::Port(port) => port.segment,
             Adjacency::Tunnel(_) => true,
-            Adjacency::Gateway(_) | Adjacency::Vacant => return None,
+            Adjacency::Gateway(_) | Adjacency::Outside(_) | Adjacency::Vacant => return None,
         };
         let host = self.tables.snapshot.host_macs.own;
         Some(match host {

@@ -464,6 +464,9 @@ impl Bench {
             from_underlay: false,
             link_local,
             addresses: addresses.clone().into(),
+            role: vtepd_tables::Role::Inside,
+            central_v4: None,
+            central_v6: None,
         });
         let entry = snapshot.network_mut(network);
         let gateways = [entry.gateways(), &[index]].concat();

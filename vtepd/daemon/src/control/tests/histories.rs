@@ -383,7 +383,7 @@ fn picture(plane: &Plane) -> BTreeSet<String> {
             ),
         }
     }
-    for vrf in (1..6).filter_map(VrfIndex::new) {
+    for vrf in (1..12).filter_map(VrfIndex::new) {
         let Some(routes) = tables.snapshot.vrf(vrf) else {
             continue;
         };

@@ -8,11 +8,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::HashMap;
 
 use ipnet::Ipv4Net;
-use vtepd_tables::VrfIndex;
 use vtepd_wire::hash::KeyedHash;
 
-use crate::key::{Endpoint, Protocol};
-use crate::pool::{PoolIndex, SubscriberIndex};
+use super::endpoint::{Endpoint, Protocol};
+use super::{PoolIndex, SubscriberIndex};
+use crate::index::VrfIndex;
 
 /// Which packets from outside a mapping lets in (RFC 4787, REQ-8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,6 +70,11 @@ pub struct Description {
     pub filtering: Filtering,
     /// The tenant to whom fragments and held packets are counted.
     pub subscriber: SubscriberIndex,
+    /// Routers beside the router itself that a packet by floating IP passes, as its TTL shows: where Neutron has a
+    /// namespace for floating IPs, one.
+    pub floating_hops: u8,
+    /// IPv6, which is not translated: whether only sessions that the inside began come in (RFC 6092).
+    pub outbound_only_ipv6: bool,
 }
 
 /// Rules that contradict each other.
@@ -88,7 +93,7 @@ pub enum RulesError {
 
 /// A hash that is the same everywhere: what is hashed here was chosen by the operator, not by senders.
 #[derive(Clone, Default)]
-struct Fixed(u64);
+pub struct Fixed(u64);
 
 const FIXED: KeyedHash = KeyedHash::new(0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b);
 
@@ -112,7 +117,7 @@ impl Hasher for Fixed {
     }
 }
 
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fixed>>;
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fixed>>;
 
 /// A forwarding's key: protocol 8, address 32, port 16.
 fn forwarding_key(protocol: Protocol, end: Endpoint) -> u64 {
@@ -129,6 +134,8 @@ pub struct Rules {
     router: VrfIndex,
     filtering: Filtering,
     subscriber: SubscriberIndex,
+    floating_hops: u8,
+    outbound_only_ipv6: bool,
     pools: Vec<OutsideAddress>,
     pool_by_address: Map<u32, u16>,
     floating_by_inside: Map<u32, u32>,
@@ -151,6 +158,8 @@ impl Rules {
             router,
             filtering: description.filtering,
             subscriber: description.subscriber,
+            floating_hops: description.floating_hops,
+            outbound_only_ipv6: description.outbound_only_ipv6,
             pools: description.outside.clone(),
             pool_by_address: Map::default(),
             floating_by_inside: Map::default(),
@@ -228,61 +237,73 @@ impl Rules {
             .map(|address| Ipv4Addr::from_bits(*address))
     }
 
-    pub(crate) fn subscriber(&self) -> SubscriberIndex {
+    /// The tenant to whom fragments and held packets are counted.
+    pub fn subscriber(&self) -> SubscriberIndex {
         self.subscriber
     }
 
-    pub(crate) fn filtering(&self) -> Filtering {
+    /// Whom mappings let in.
+    pub fn filtering(&self) -> Filtering {
         self.filtering
     }
 
+    /// See [`Description::floating_hops`].
     #[inline]
-    pub(crate) fn floating_outside(&self, inside: u32) -> Option<u32> {
+    pub fn floating_hops(&self) -> u8 {
+        self.floating_hops
+    }
+
+    /// See [`Description::outbound_only_ipv6`].
+    #[inline]
+    pub fn outbound_only_ipv6(&self) -> bool {
+        self.outbound_only_ipv6
+    }
+
+    /// The floating IP of a host inside.
+    #[inline]
+    pub fn floating_outside(&self, inside: u32) -> Option<u32> {
         if self.floating_by_inside.is_empty() {
             return None;
         }
         self.floating_by_inside.get(&inside).copied()
     }
 
+    /// The host inside behind a floating IP.
     #[inline]
-    pub(crate) fn floating_inside(&self, outside: u32) -> Option<u32> {
+    pub fn floating_inside(&self, outside: u32) -> Option<u32> {
         if self.floating_by_outside.is_empty() {
             return None;
         }
         self.floating_by_outside.get(&outside).copied()
     }
 
+    /// Whether there are port forwardings.
     #[inline]
-    pub(crate) fn has_forwardings(&self) -> bool {
+    pub fn has_forwardings(&self) -> bool {
         !self.forwarded.is_empty()
     }
 
+    /// Whether an outside address has port forwardings.
     #[inline]
-    pub(crate) fn is_forwarded(&self, outside: u32) -> bool {
+    pub fn is_forwarded(&self, outside: u32) -> bool {
         self.has_forwardings() && self.forwarded.contains_key(&outside)
     }
 
-    pub(crate) fn forwarding_outside(
-        &self,
-        protocol: Protocol,
-        inside: Endpoint,
-    ) -> Option<Endpoint> {
+    /// What the outside sees of a port inside that is forwarded to.
+    pub fn forwarding_outside(&self, protocol: Protocol, inside: Endpoint) -> Option<Endpoint> {
         let key = forwarding_key(protocol, inside);
         self.forwarding_by_inside.get(&key).copied()
     }
 
-    pub(crate) fn forwarding_inside(
-        &self,
-        protocol: Protocol,
-        outside: Endpoint,
-    ) -> Option<Endpoint> {
+    /// Where a forwarded port leads.
+    pub fn forwarding_inside(&self, protocol: Protocol, outside: Endpoint) -> Option<Endpoint> {
         let key = forwarding_key(protocol, outside);
         self.forwarding_by_outside.get(&key).copied()
     }
 
     /// The pool of an outside address.
     #[inline]
-    pub(crate) fn pool_at(&self, outside: u32) -> Option<u16> {
+    pub fn pool_at(&self, outside: u32) -> Option<u16> {
         // Nearly all routers have one.
         match self.pools.as_slice() {
             [] => None,
@@ -291,13 +312,14 @@ impl Rules {
         }
     }
 
-    pub(crate) fn has_pools(&self) -> bool {
+    /// Whether hosts without a floating IP get out.
+    pub fn has_pools(&self) -> bool {
         !self.pools.is_empty()
     }
 
     /// The outside address of a host inside: always the same (RFC 4787, REQ-2), and when addresses come or go,
     /// few hosts change theirs (rendezvous hashing).
-    pub(crate) fn pool_of(&self, inside: u32) -> Option<OutsideAddress> {
+    pub fn pool_of(&self, inside: u32) -> Option<OutsideAddress> {
         let weight = |outside: &&OutsideAddress| {
             let pair = u64::from(outside.address.to_bits()) << 32 | u64::from(inside);
             FIXED.hash_u64(pair)
@@ -307,12 +329,13 @@ impl Rules {
 
     /// Is this to leave as it is?
     #[inline]
-    pub(crate) fn is_exempt(&self, outside: u32) -> bool {
+    pub fn is_exempt(&self, outside: u32) -> bool {
         contains(&self.exempt, outside)
     }
 
+    /// Is this, inside, known to the outside by its own address?
     #[inline]
-    pub(crate) fn is_same_scope(&self, inside: u32) -> bool {
+    pub fn is_same_scope(&self, inside: u32) -> bool {
         contains(&self.same_scope, inside)
     }
 }
@@ -323,38 +346,6 @@ fn contains(prefixes: &[Ipv4Net], address: u32) -> bool {
     prefixes
         .iter()
         .any(|prefix| prefix.contains(&Ipv4Addr::from_bits(address)))
-}
-
-/// The outside addresses of one external network that this host answers for, and whose they are: another immutable
-/// snapshot. What is sent to one of them turns round here (hairpin), and what arrives for one is looked up here.
-#[derive(Clone, Debug, Default)]
-pub struct Externals {
-    routers: Map<u32, VrfIndex>,
-}
-
-impl Externals {
-    /// Of all routers on one external network.
-    ///
-    /// # Errors
-    /// Two of them use one address.
-    pub fn new<'r>(rules: impl IntoIterator<Item = &'r Rules>) -> Result<Self, RulesError> {
-        let mut externals = Self::default();
-        for rules in rules {
-            for address in rules.outside_addresses() {
-                let before = externals.routers.insert(address.to_bits(), rules.router);
-                if before.is_some() {
-                    return Err(RulesError::Outside(address));
-                }
-            }
-        }
-        Ok(externals)
-    }
-
-    /// The router that an outside address belongs to.
-    #[inline]
-    pub fn router(&self, address: Ipv4Addr) -> Option<VrfIndex> {
-        self.routers.get(&address.to_bits()).copied()
-    }
 }
 
 #[cfg(test)]
