@@ -109,7 +109,7 @@ impl Control {
             }
         }
         self.places.check_room(self.new_places(changes))?;
-        self.check_room_for_routers(changes)?;
+        self.check_room_for_spaces(changes)?;
         self.check_room_for_metadata(changes)?;
         self.check_room_for_stations(changes)
     }

@@ -11,7 +11,8 @@
 //! |---|---|
 //! | `apply` | a transaction of desired state becomes table entries |
 //! | `stations` | MACs and addresses out of ports, static entries and gateways |
-//! | `routers` | gateways, address spaces with their routes, DVR host MACs |
+//! | `routers` | gateways, DVR host MACs |
+//! | `spaces` | address spaces with their routes |
 //! | `guards` | what is checked of ports |
 //! | `metadata` | who may ask the metadata proxy, by which name |
 //! | `services` | DHCP and router advertisements for stations |
@@ -28,6 +29,7 @@ mod metadata;
 mod places;
 mod routers;
 mod services;
+mod spaces;
 mod stations;
 mod status;
 #[cfg(test)]
@@ -66,8 +68,8 @@ use explain::Laboratory;
 use guards::Guards;
 use metadata::Askers;
 use places::Places;
-use routers::Vrfs;
 use services::Served;
+use spaces::Vrfs;
 use status::{BusyMeter, FdbPage};
 use underlay::Underlay;
 

@@ -22,6 +22,20 @@ pub enum Place {
     Gateway(Handle<Router>, Handle<Network>, Mac),
 }
 
+/// Which of the two address spaces of a router on a host.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Side {
+    /// The router as its stations meet it, on every host that it runs on.
+    Own,
+    /// What other hosts send to, on the host that leads outside for them.
+    Central,
+}
+
+impl Side {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Own, Self::Central];
+}
+
 /// The index of a network: handles are dense, and one that was freed is not given
 /// out again within the transaction that freed it, as [`NetworkIndex`] needs it.
 pub fn network_index(network: Handle<Network>) -> Option<NetworkIndex> {
