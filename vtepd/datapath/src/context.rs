@@ -1,5 +1,6 @@
 //! What the stages know about a packet of the burst.
 
+use vtepd_nat::PortPair;
 use vtepd_tables::{
     Access, AdjacencyIndex, HashedFdbKey, Interface, InterfaceIndex, NetworkIndex, TagKey,
 };
@@ -27,6 +28,20 @@ pub enum Verdict {
     },
     /// A routed packet waits for its neighbour.
     Hold(Waiting),
+    /// Its translation is another worker's.
+    HandOver {
+        /// Which.
+        worker: u16,
+        /// What that one needs to begin again.
+        handed: Handed,
+    },
+    /// Waits until the translator names its number.
+    KeepForTranslation {
+        /// The number.
+        number: u32,
+        /// What is needed to begin again.
+        handed: Handed,
+    },
     /// Leaves by an interface as it is.
     Reply(InterfaceIndex),
     /// Leaves to the metadata proxy, with its tag if it has one.
@@ -83,9 +98,11 @@ pub struct Frame {
     pub destination: HashedFdbKey,
     /// Whether the network learns.
     pub learning: bool,
-    /// The source in the FDB; being fetched. `None` when it does not matter: to
-    /// one station, in a network that does not learn, from where nothing is checked.
-    pub source: Option<HashedFdbKey>,
+    /// The source in the FDB, being fetched, if that is to be looked at.
+    pub source: HashedFdbKey,
+    /// Whether it is. It does not matter to one station, in a network that does not learn, from
+    /// where nothing is checked.
+    pub source_matters: bool,
 }
 
 impl Frame {
@@ -94,6 +111,27 @@ impl Frame {
     pub fn is_from_outside(&self) -> bool {
         self.from_tunnel || self.access == Access::Segment
     }
+
+    /// The source in the FDB; `None` when it does not matter.
+    #[inline(always)]
+    pub fn source(&self) -> Option<HashedFdbKey> {
+        self.source_matters.then_some(self.source)
+    }
+}
+
+/// A packet that was sent to a gateway and begins again there: later, or on another worker. It
+/// is as it came, but for its binding's tag or its tunnel's headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Handed {
+    /// The frame.
+    pub frame: Frame,
+    /// The gateway.
+    pub at: AdjacencyIndex,
+    /// Of a fragment, the ports that the first one of its datagram had.
+    pub ports: Option<PortPair>,
+    /// Of the tables that the indices are from
+    /// ([`Snapshot::generation`](vtepd_tables::Snapshot::generation)).
+    pub generation: u32,
 }
 
 /// Headers that the stages look at lie within this much of a frame: outer
@@ -107,4 +145,16 @@ pub(crate) struct Ingress<'v> {
     pub position: usize,
     pub index: InterfaceIndex,
     pub interface: &'v Interface,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Verdicts are written by one stage and read by the next, for each packet of a burst.
+    #[test]
+    fn a_verdict_stays_small() {
+        assert!(size_of::<Frame>() <= 48, "{}", size_of::<Frame>());
+        assert!(size_of::<Verdict>() <= 80, "{}", size_of::<Verdict>());
+    }
 }

@@ -40,7 +40,7 @@ impl<'a, O: Observer> Decide<'a, O> {
     /// Says what becomes of a frame of a network.
     #[inline]
     pub(crate) fn decide<P: Packet>(&mut self, mut frame: Frame, packet: &mut P) -> Verdict {
-        let mut source = frame.source.and_then(|key| self.tables.fdb.find(key));
+        let mut source = frame.source().and_then(|key| self.tables.fdb.find(key));
         if frame.from_router {
             if source.is_some() {
                 return self.arrive(frame, packet);
@@ -91,8 +91,11 @@ impl<'a, O: Observer> Decide<'a, O> {
         let (header, _) = ethernet::Header::ref_from_prefix(packet.data()).ok()?;
         let key = FdbKey::new(frame.network, header.source);
         let wanted = frame.learning || frame.to_group;
-        frame.source = wanted.then(|| self.tables.fdb.prefetch(key));
-        self.tables.fdb.find(frame.source?)
+        frame.source_matters = wanted;
+        if wanted {
+            frame.source = self.tables.fdb.prefetch(key);
+        }
+        self.tables.fdb.find(frame.source()?)
     }
 
     /// Whether ports of the frame's network may ask the metadata proxy.

@@ -1,27 +1,46 @@
 //! Why a packet was dropped: one enum for everything.
 
+use vtepd_nat::Refusal;
+
 macro_rules! drop_reasons {
-    ($($name:ident = $code:literal: $text:literal,)*) => {
+    (
+        $($name:ident = $code:literal: $text:literal,)*
+        => Refusal { $($refused:ident = $refusal:ident,)* }
+    ) => {
         /// Why a packet went no further. Every drop has exactly one reason, a
         /// counter of its own and a name that metrics, API and traces share.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[repr(u8)]
         pub enum DropReason {
             $(#[doc = $text] $name,)*
+            $(#[doc = concat!("Translation refused it: see [`Refusal::", stringify!($refusal), "`].")]
+            $refused,)*
         }
 
         impl DropReason {
             /// All of them, in order.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
+            pub const ALL: &[Self] = &[$(Self::$name,)* $(Self::$refused,)*];
 
             /// The name in metrics and the API.
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $code),* }
+                match self {
+                    $(Self::$name => $code,)*
+                    $(Self::$refused => Refusal::$refusal.name(),)*
+                }
             }
 
             /// What it means, for people.
             pub const fn description(self) -> &'static str {
-                match self { $(Self::$name => $text),* }
+                match self {
+                    $(Self::$name => $text,)*
+                    $(Self::$refused => Refusal::$refusal.description(),)*
+                }
+            }
+        }
+
+        impl From<Refusal> for DropReason {
+            fn from(refusal: Refusal) -> Self {
+                match refusal { $(Refusal::$refusal => Self::$refused,)* }
             }
         }
     };
@@ -105,6 +124,35 @@ drop_reasons! {
     NoBuffer = "no-buffer": "the packet pool is empty",
     HandOffFull = "hand-off-full": "the ring to the worker that the flow belongs to is full",
     TransmitFull = "transmit-full": "the interface took no more frames",
+    // Between the inside and the outside
+    => Refusal {
+        NatMalformed = Malformed,
+        NatScattered = Scattered,
+        NatNoRule = NoRule,
+        NatNotOurs = NotOurs,
+        NatNoMapping = NoMapping,
+        NatNoSession = NoSession,
+        NatFiltered = Filtered,
+        NatProtocol = Protocol,
+        NatIcmpType = IcmpType,
+        NatIcmpChecksum = IcmpChecksum,
+        NatQuoteMalformed = QuoteMalformed,
+        NatQuoteUnknown = QuoteUnknown,
+        NatSessionsFull = SessionsFull,
+        NatPortsExhausted = PortsExhausted,
+        NatTupleTaken = TupleTaken,
+        NatSubscriberUnknown = SubscriberUnknown,
+        NatSubscriberSessions = SubscriberSessions,
+        NatSubscriberRate = SubscriberRate,
+        NatSubscriberPorts = SubscriberPorts,
+        NatFragmentTiny = FragmentTiny,
+        NatFragmentLimit = FragmentLimit,
+        NatFragmentTimeout = FragmentTimeout,
+        NatFragmentRefused = FragmentRefused,
+        NatSynCrossed = SynCrossed,
+        NatHoldFull = HoldFull,
+        NatPoolClosed = PoolClosed,
+    }
 }
 
 impl DropReason {

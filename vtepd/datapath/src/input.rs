@@ -160,10 +160,14 @@ fn classify<P: Packet>(tables: &View<'_>, packet: &P, way: Way) -> Verdict {
     let outside = way.tunnel || way.access == Access::Segment;
     let from_router = outside && tables.snapshot.host_macs.may_be_other(header.source);
     let checked = matches!(way.access, Access::Known | Access::Guarded);
+    let destination = fetch(header.destination);
+    let source_matters = from_router || network.learning || to_group || checked;
     let source = if from_router {
-        Some(tables.fdb.prefetch(FdbKey::host(header.source)))
+        tables.fdb.prefetch(FdbKey::host(header.source))
+    } else if source_matters {
+        fetch(header.source)
     } else {
-        (network.learning || to_group || checked).then(|| fetch(header.source))
+        destination
     };
     Verdict::Bridge(Frame {
         network: way.network,
@@ -178,9 +182,10 @@ fn classify<P: Packet>(tables: &View<'_>, packet: &P, way: Way) -> Verdict {
         } else {
             OwnTags::NONE
         },
-        destination: fetch(header.destination),
+        destination,
         learning: network.learning,
         source,
+        source_matters,
     })
 }
 

@@ -56,6 +56,10 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 self.observer.note(position, Decision::Reply(interface));
                 self.transmit(interface, packet);
             }
+            Verdict::HandOver { .. } => self.drop(position, packet, DropReason::HandOffFull),
+            Verdict::KeepForTranslation { .. } => {
+                self.drop(position, packet, DropReason::NatHoldFull);
+            }
             Verdict::ToProxy => self.send_to_proxy(position, packet),
             Verdict::Consumed => {
                 self.observer.note(position, Decision::Consumed);
@@ -184,7 +188,8 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             tags: OwnTags::NONE,
             destination: key,
             learning: false,
-            source: None,
+            source: key,
+            source_matters: false,
         };
         match to {
             Some(to) => self.forward(0, packet, &frame, to),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use vtepd_nat::{Capacity, Settings, Slices, Translator};
 use vtepd_tables::{AdjacencyIndex, HashedFdbKey};
 use vtepd_wire::flow::FlowHasher;
+use vtepd_wire::hash::KeyedHash;
 
 use crate::context::{Frame, Verdict};
 use crate::counters::WorkerCounters;
@@ -13,7 +15,7 @@ use crate::learn::RecentlySeen;
 use crate::limit::{Class, Limiter, Limits};
 use crate::packet::Packet;
 
-/// Flow hash, counters, the channel to the control thread, and the time.
+/// Flow hash, counters, translations, the channel to the control thread, and the time.
 pub struct WorkerState {
     /// Spreads tunnel packets over the underlay's paths.
     pub flows: FlowHasher,
@@ -21,18 +23,24 @@ pub struct WorkerState {
     pub counters: Arc<WorkerCounters>,
     /// Seconds since the start, modulo 2^16; read once per burst.
     pub now: u16,
+    /// Seconds since the start; read with [`now`](Self::now).
+    pub seconds: u32,
+    /// What this worker translates.
+    pub translator: Translator,
     channel: Arc<Channel>,
     recently_seen: RecentlySeen,
     limiter: Limiter,
 }
 
 impl WorkerState {
-    /// A worker that has seen nothing yet.
+    /// A worker that has seen nothing yet, the only one, with room for few translations.
     pub fn new(flows: FlowHasher, counters: Arc<WorkerCounters>, channel: Arc<Channel>) -> Self {
         Self {
             flows,
             counters,
             now: 0,
+            seconds: 0,
+            translator: small_translator(),
             channel,
             recently_seen: RecentlySeen::default(),
             limiter: Limiter::new(Limits::default()),
@@ -45,6 +53,18 @@ impl WorkerState {
             limiter: Limiter::new(limits),
             ..self
         }
+    }
+
+    /// The same with other room for translations, or as one of several workers.
+    pub fn with_translator(self, translator: Translator) -> Self {
+        Self { translator, ..self }
+    }
+
+    /// Sets the time, in seconds since the start.
+    #[inline]
+    pub fn set_time(&mut self, seconds: u32) {
+        self.seconds = seconds;
+        self.now = seconds as u16;
     }
 
     /// Whether who sent `frame` may have one more of this within the second.
@@ -103,4 +123,18 @@ impl WorkerState {
             self.tell(Event::Seen { key, adjacency });
         }
     }
+}
+
+/// Enough for tests, and for explaining a packet.
+fn small_translator() -> Translator {
+    let capacity = Capacity {
+        sessions: 1024,
+        pools: 16,
+        subscribers: 16,
+        datagrams: 64,
+        held: 64,
+    };
+    // Nobody else knows the worker's own, which the daemon gives it.
+    let hash = KeyedHash::new(0, 0);
+    Translator::new(capacity, Settings::default(), Slices::of_one(hash), hash, 0)
 }

@@ -20,7 +20,7 @@ pub(crate) fn learn<P: Packet, O: Observer>(
     packet: &P,
     known: Option<&FdbHit<'_>>,
 ) -> Result<(), DropReason> {
-    let Some(source) = frame.source else {
+    let Some(source) = frame.source() else {
         // Other hosts believe a frame with such a source, so that it is looked at always.
         return if is_host_mac(stage.tables, packet) {
             Err(DropReason::RouterMacSource)

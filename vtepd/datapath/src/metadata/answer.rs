@@ -105,7 +105,7 @@ fn answer<P: Packet>(
     let near = || Some(asker.address.into());
     header.source = gateway_mac(tables.snapshot, network, near).unwrap_or(MAC);
     header.destination = asker.mac;
-    let to_asker = FdbKey::new(asker.network, asker.mac);
+    let to_asker = tables.fdb.prefetch(FdbKey::new(asker.network, asker.mac));
     let frame = Frame {
         network: asker.network,
         // Nothing is flooded or answered: where it came from does not matter.
@@ -116,9 +116,10 @@ fn answer<P: Packet>(
         to_group: false,
         ethertype: ethernet::ETHERTYPE_IPV4,
         tags: OwnTags::NONE,
-        destination: tables.fdb.prefetch(to_asker),
+        destination: to_asker,
         learning: false,
-        source: None,
+        source: to_asker,
+        source_matters: false,
     };
     Verdict::Forward(frame, asker.at)
 }
