@@ -63,6 +63,18 @@ impl Slices {
         })
     }
 
+    /// Those of the only worker: all is its own.
+    #[must_use]
+    pub fn alone(hash: KeyedHash) -> Self {
+        Self {
+            worker: 0,
+            workers: 1,
+            // 2^64, of which the remainder is 0.
+            reciprocal: 0,
+            hash,
+        }
+    }
+
     /// The worker that sees this.
     pub fn worker(&self) -> u16 {
         self.worker
@@ -152,6 +164,14 @@ impl Slices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alone_is_one_of_one() {
+        let hash = KeyedHash::new(1, 2);
+        let (alone, one) = (Slices::alone(hash), Slices::new(0, 1, hash).unwrap());
+        assert_eq!(alone.reciprocal, one.reciprocal);
+        assert_eq!(alone.ports(), one.ports());
+    }
 
     #[test]
     fn every_port_has_one_owner_and_one_number() {

@@ -217,6 +217,11 @@ impl Translator {
         self.holds.next()
     }
 
+    /// The most packets that are ever held; their [numbers](crate::Verdict::Hold) are below it.
+    pub fn most_held(&self) -> usize {
+        self.holds.slab.capacity()
+    }
+
     /// Lets time pass: ends what is due, with at most `work` steps of each kind. `true` when there was more, and
     /// another call should follow soon. What is overdue is not used meanwhile, only not yet cleared away.
     pub fn tick(&mut self, now: u32, work: u32) -> bool {
