@@ -86,7 +86,7 @@ impl<I: Io> Worker<I> {
     /// One round over all queues. Whether there was anything to do.
     #[inline]
     pub fn once(&mut self) -> bool {
-        self.state.now = self.clock.get() as u16;
+        self.state.set_time(self.clock.get());
         let mut packets = 0;
         let mut burst = Burst::new();
         for queue in 0..self.io.queues() {

@@ -136,5 +136,5 @@ fn small_translator() -> Translator {
     };
     // Nobody else knows the worker's own, which the daemon gives it.
     let hash = KeyedHash::new(0, 0);
-    Translator::new(capacity, Settings::default(), Slices::of_one(hash), hash, 0)
+    Translator::new(capacity, Settings::default(), Slices::alone(hash), hash, 0)
 }
