@@ -69,7 +69,8 @@ pub struct Gateway {
     pub from_underlay: bool,
     /// Its link-local address, which follows from its MAC.
     pub link_local: Ipv6Addr,
-    /// Its other addresses with their subnets.
+    /// Its other addresses with their subnets. The [base](is_base) of a subnet stands for no address: the gateway is on
+    /// the subnet without having one of its own.
     pub addresses: Arc<[IpNet]>,
     /// On which side of its router it is.
     pub role: Role,
@@ -77,6 +78,11 @@ pub struct Gateway {
     pub central_v4: Option<Ipv4Addr>,
     /// The same for IPv6.
     pub central_v6: Option<Ipv6Addr>,
+}
+
+/// Whether a prefix has no host part, though it could have one: it is a subnet and no address in it.
+pub fn is_base(prefix: &IpNet) -> bool {
+    prefix.addr() == prefix.network() && prefix.max_prefix_len() - prefix.prefix_len() > 1
 }
 
 /// On which side of its router a gateway is.
@@ -107,19 +113,19 @@ impl Gateway {
     /// The address that errors about packets from `source` come from: the one on
     /// the source's subnet, or the first of its family (RFC 1812, 4.3.2.4).
     pub fn address_towards(&self, source: IpAddr) -> Option<IpAddr> {
-        let own = self.addresses.iter();
-        let near = own.clone().find(|own| own.contains(&source));
-        near.or_else(|| {
-            own.clone()
-                .find(|own| own.addr().is_ipv4() == source.is_ipv4())
-        })
-        .map(IpNet::addr)
+        let own = || self.addresses.iter().filter(|own| !is_base(own));
+        let near = own().find(|own| own.contains(&source));
+        let like = || own().find(|own| own.addr().is_ipv4() == source.is_ipv4());
+        near.or_else(like).map(IpNet::addr)
     }
 
     /// Whether an address is one of its own.
     pub fn has(&self, address: IpAddr) -> bool {
         address == IpAddr::V6(self.link_local)
-            || self.addresses.iter().any(|own| own.addr() == address)
+            || self
+                .addresses
+                .iter()
+                .any(|own| own.addr() == address && !is_base(own))
     }
 
     /// Whether an address is on one of its subnets.
