@@ -152,6 +152,8 @@ drop_reasons! {
         NatSynCrossed = SynCrossed,
         NatHoldFull = HoldFull,
         NatPoolClosed = PoolClosed,
+        NatUnsolicited = Unsolicited,
+        NatOutboundOnlyFull = OutboundOnlyFull,
     }
 }
 

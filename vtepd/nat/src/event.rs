@@ -25,6 +25,8 @@ pub enum Event {
     },
     /// The session table is full.
     SessionsFull,
+    /// The table of IPv6 sessions is full.
+    OutboundOnlyFull,
     /// A closed pool has been cleared away; its number may be dealt again when all workers have said so.
     PoolVacant {
         /// Which.

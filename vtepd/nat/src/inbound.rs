@@ -11,6 +11,7 @@ use crate::rewrite::{self, Place, Side, To};
 use crate::settings::UnsolicitedSyn;
 use crate::tcp::{Direction, State};
 use crate::translator::Translator;
+use crate::unsolicited::Awaited;
 use crate::verdict::{PortPair, Refusal, Verdict};
 use crate::view::{Part, Segment, Transport, View};
 use vtepd_tables::translation::{Filtering, Rules};
@@ -372,7 +373,8 @@ impl Translator {
             .holds
             .hold(rules.subscriber().0, &mut self.subscribers, limits)
             .ok_or(Refusal::HoldFull)?;
-        self.unsolicited.push(number, key, now);
+        self.unsolicited
+            .push(number, Awaited::Session(key), now);
         Ok(Verdict::Hold(number))
     }
 

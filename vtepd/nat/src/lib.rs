@@ -23,6 +23,7 @@
 //! | how a session begins and ends | `open.rs`, `tcp.rs`, `wheel.rs` |
 //! | what a packet meets on its way | `view.rs`, `outbound.rs`, `inbound.rs`, `rewrite.rs` |
 //! | ICMP errors, fragments, SYNs nobody waits for | `quote.rs`, `fragments.rs`, `identification.rs`, `unsolicited.rs`, `holds.rs` |
+//! | IPv6, which is not translated | `outbound_only.rs`, `view_v6.rs` |
 //! | which worker owns what | `slices.rs` |
 //! | what is kept, and how it is found | `session.rs`, `mapping.rs`, `ports.rs`, `index.rs`, `slab.rs`, `list.rs` |
 //! | limits | `subscriber.rs`, `event.rs` |
@@ -50,6 +51,7 @@ mod listing;
 mod mapping;
 mod open;
 mod outbound;
+mod outbound_only;
 mod peers;
 mod pool;
 mod ports;
@@ -65,6 +67,7 @@ mod translator;
 mod unsolicited;
 mod verdict;
 mod view;
+mod view_v6;
 mod wheel;
 
 pub use event::Event;

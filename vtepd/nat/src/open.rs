@@ -169,16 +169,7 @@ impl Translator {
             .pools
             .get(pool)
             .map_or(u16::MAX, |pool| pool.subscriber);
-        let limits = &self.settings.limits;
-        if let Err(refusal) = self.subscribers.admit(subscriber, port, limits, now) {
-            if self.subscribers.tell(subscriber, now) {
-                self.events.push(Event::SubscriberLimit {
-                    subscriber: SubscriberIndex(subscriber),
-                    refusal,
-                });
-            }
-            return Err(refusal);
-        }
+        self.admit_subscriber(SubscriberIndex(subscriber), port, now)?;
         if self.sessions.slab.is_full() {
             self.end_due(now, ROOM_WORK);
         }
@@ -191,6 +182,26 @@ impl Translator {
             return Err(Refusal::SessionsFull);
         }
         Ok(())
+    }
+
+    /// May a tenant open a session, with a port of its own or not?
+    pub(crate) fn admit_subscriber(
+        &mut self,
+        subscriber: SubscriberIndex,
+        port: bool,
+        now: u32,
+    ) -> Result<(), Refusal> {
+        let limits = &self.settings.limits;
+        self.subscribers
+            .admit(subscriber.0, port, limits, now)
+            .inspect_err(|refusal| {
+                if self.subscribers.tell(subscriber.0, now) {
+                    self.events.push(Event::SubscriberLimit {
+                        subscriber,
+                        refusal: *refusal,
+                    });
+                }
+            })
     }
 
     /// A mapping, unless its port is in use towards this remote end.

@@ -16,6 +16,8 @@ pub struct Capacity {
     pub datagrams: u32,
     /// Packets that wait: fragments for their first, and unsolicited SYNs for their answer.
     pub held: u32,
+    /// IPv6 sessions of routers that let in only what the inside began; 80 bytes each.
+    pub outbound_only: u32,
 }
 
 impl Default for Capacity {
@@ -26,6 +28,7 @@ impl Default for Capacity {
             subscribers: 1024,
             datagrams: 8192,
             held: 1024,
+            outbound_only: 1 << 16,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which worker owns what: arithmetic, the same on all workers and known to whoever hands packets over.
 //!
 //! ```text
-//!   inside → outside   keyed hash of (router, inside address)      all traffic of a host: one worker
+//!   inside → outside   keyed hash of (router, inside address)      all traffic of a host: one worker; IPv6 both ways
 //!   outside → inside   outside port / 16 mod workers               slices of every outside address
 //!   fragments, inbound keyed hash of (addresses, id, protocol)     until the port is known
 //! ```
@@ -9,7 +9,7 @@
 //! A slice is made of runs of 16 ports, so that each has its share of odd and even ports and of those
 //! below 1024 (for up to 64 workers).
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use vtepd_tables::VrfIndex;
 use vtepd_wire::hash::KeyedHash;
@@ -93,6 +93,17 @@ impl Slices {
     #[inline]
     pub fn inside_owner(&self, router: VrfIndex, address: Ipv4Addr) -> u16 {
         self.pick(u64::from(router.get()) << 32 | u64::from(address.to_bits()))
+    }
+
+    /// The worker of all IPv6 sessions of a host inside.
+    #[inline]
+    pub fn inside_owner_v6(&self, router: VrfIndex, address: Ipv6Addr) -> u16 {
+        if self.workers == 1 {
+            return 0;
+        }
+        let bits = address.to_bits();
+        let [high, low] = [(bits >> 64) as u64, bits as u64];
+        self.pick(self.hash.hash_words([u64::from(router.get()), high, low]))
     }
 
     /// The worker of what arrives for a port, or query identifier, of an outside address.

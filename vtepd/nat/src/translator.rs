@@ -8,6 +8,7 @@ use crate::holds::Holds;
 use crate::identification::Identifications;
 use crate::key::Protocol;
 use crate::mapping::Mappings;
+use crate::outbound_only::OutboundOnly;
 use crate::peers::Peers;
 use crate::pool::{PoolError, PoolIndex, PoolOwner, PoolState, Pools, SubscriberIndex};
 use crate::ports::{Ports, Random};
@@ -15,7 +16,7 @@ use crate::session::Sessions;
 use crate::settings::{Capacity, Limits, Settings};
 use crate::slices::Slices;
 use crate::subscriber::{SubscriberUsage, Subscribers};
-use crate::unsolicited::Unsolicited;
+use crate::unsolicited::{Awaited, Unsolicited};
 use crate::verdict::{Fate, Refusal, Release};
 use crate::wheel::Wheel;
 
@@ -36,6 +37,7 @@ pub struct Translator {
     pub(crate) fragments: Fragments,
     pub(crate) holds: Holds,
     pub(crate) unsolicited: Unsolicited,
+    pub(crate) outbound_only: OutboundOnly,
     pub(crate) events: Events,
     pub(crate) random: Random,
     pub(crate) identifications: Identifications,
@@ -63,12 +65,16 @@ pub struct Usage {
     pub sessions: TableUsage,
     /// Mappings, those that rest included.
     pub mappings: TableUsage,
+    /// IPv6 sessions of routers that let in only what the inside began.
+    pub outbound_only: TableUsage,
     /// Fragmented datagrams under way.
     pub datagrams: usize,
     /// Packets held.
     pub held: usize,
     /// Sessions refused because the table was full.
     pub sessions_refused: u64,
+    /// The same of IPv6.
+    pub outbound_only_refused: u64,
     /// Events lost because nobody took them.
     pub events_lost: u64,
     /// Memory of all tables, in bytes; it does not change.
@@ -114,6 +120,7 @@ impl Translator {
             fragments: Fragments::new(capacity.datagrams, hash),
             holds: Holds::new(capacity.held),
             unsolicited: Unsolicited::new(capacity.held),
+            outbound_only: OutboundOnly::new(capacity.outbound_only, hash, now),
             events: Events::new(EVENTS),
             random: Random::new(draw),
             identifications: Identifications::new(&slices),
@@ -186,9 +193,11 @@ impl Translator {
         Usage {
             sessions: table(&self.sessions.slab),
             mappings: table(&self.mappings.slab),
+            outbound_only: table(&self.outbound_only.slab),
             datagrams: self.fragments.used(),
             held: self.holds.slab.used(),
             sessions_refused: self.sessions_refused,
+            outbound_only_refused: self.outbound_only.refused,
             events_lost: self.events.lost(),
             bytes: self.bytes(),
         }
@@ -205,6 +214,7 @@ impl Translator {
             + self.fragments.bytes()
             + self.holds.bytes()
             + self.unsolicited.bytes()
+            + self.outbound_only.bytes()
     }
 
     /// The next event.
@@ -234,6 +244,11 @@ impl Translator {
         self.fragments
             .expire(now, lifetime, holds, subscribers, &mut left);
         self.answer_unsolicited(now);
+        let timeouts = &self.settings.timeouts;
+        let ended = ended
+            | self
+                .outbound_only
+                .tick(timeouts, &mut self.subscribers, now, work);
         ended || closed || rested || left == 0
     }
 
@@ -280,8 +295,16 @@ impl Translator {
 
     fn answer_unsolicited(&mut self, now: u32) {
         while let Some(waiting) = self.unsolicited.due(now) {
-            let hash = self.sessions.hash_outside(waiting.key);
-            let met = self.sessions.find_outside(waiting.key, hash).is_some();
+            let met = match waiting.awaited {
+                Awaited::Session(key) => {
+                    let hash = self.sessions.hash_outside(key);
+                    self.sessions.find_outside(key, hash).is_some()
+                }
+                Awaited::Flow(key) => {
+                    let timeouts = &self.settings.timeouts;
+                    self.outbound_only.is_live(&key, timeouts, now)
+                }
+            };
             let fate = if met {
                 Fate::Drop(Refusal::SynCrossed)
             } else {

@@ -4,9 +4,17 @@
 use std::collections::VecDeque;
 
 use crate::key::OutsideKey;
+use crate::outbound_only::FlowKey;
 
 /// Seconds that an unsolicited SYN is kept (RFC 5382, REQ-4: at least 6).
 pub(crate) const PATIENCE: u32 = 6;
+
+/// The session that a SYN from inside would have opened.
+#[derive(Clone, Copy)]
+pub(crate) enum Awaited {
+    Session(OutsideKey),
+    Flow(FlowKey),
+}
 
 /// A SYN that waits.
 #[derive(Clone, Copy)]
@@ -14,7 +22,7 @@ pub(crate) struct Waiting {
     due: u32,
     /// The number under which it is held.
     pub(crate) number: u32,
-    pub(crate) key: OutsideKey,
+    pub(crate) awaited: Awaited,
 }
 
 /// Oldest first; all wait equally long.
@@ -30,11 +38,11 @@ impl Unsolicited {
         }
     }
 
-    pub(crate) fn push(&mut self, number: u32, key: OutsideKey, now: u32) {
+    pub(crate) fn push(&mut self, number: u32, awaited: Awaited, now: u32) {
         self.queue.push_back(Waiting {
             due: now.saturating_add(PATIENCE),
             number,
-            key,
+            awaited,
         });
     }
 

@@ -1,6 +1,6 @@
 //! What becomes of a packet.
 
-use vtepd_wire::Malformed;
+use vtepd_wire::{Malformed, icmpv6, icmpv6_error};
 use vtepd_wire::icmp::ADMINISTRATIVELY_PROHIBITED;
 use vtepd_wire::icmp_error::Error;
 
@@ -58,7 +58,8 @@ pub enum Fate {
     Resume(Direction),
     /// Drop it and count it.
     Drop(Refusal),
-    /// Drop it and tell its sender that nothing listens: ICMP 3/3 (RFC 5382, REQ-4).
+    /// Drop it and tell its sender: that nothing listens, ICMP 3/3 (RFC 5382, REQ-4); of IPv6, that it may not come in,
+    /// ICMPv6 1/1 (RFC 6092, REC-34).
     Unreachable,
 }
 
@@ -115,6 +116,8 @@ refusals! {
     SynCrossed = "nat-syn-crossed": "an unsolicited SYN that a SYN from inside has met meanwhile (RFC 5382, REQ-4)",
     HoldFull = "nat-hold-full": "no room to keep the packet until it can be decided",
     PoolClosed = "nat-pool-closed": "the outside address was taken away, or is not yet known to this worker",
+    Unsolicited = "nat-unsolicited": "IPv6 from outside that nothing inside has asked for, to a router that lets in only answers (RFC 6092)",
+    OutboundOnlyFull = "nat-outbound-only-full": "the table of IPv6 sessions is full; the sender is told",
 }
 
 impl Refusal {
@@ -126,9 +129,17 @@ impl Refusal {
             | Self::PortsExhausted
             | Self::SubscriberSessions
             | Self::SubscriberRate
-            | Self::SubscriberPorts => Some(Error::unreachable(ADMINISTRATIVELY_PROHIBITED)),
+            | Self::SubscriberPorts
+            | Self::OutboundOnlyFull => Some(Error::unreachable(ADMINISTRATIVELY_PROHIBITED)),
             _ => None,
         }
+    }
+
+    /// The same, of an IPv6 packet.
+    #[must_use]
+    pub fn tells_v6(self) -> Option<icmpv6_error::Error> {
+        self.tells()
+            .map(|_| icmpv6_error::Error::unreachable(icmpv6::ADMINISTRATIVELY_PROHIBITED))
     }
 }
 

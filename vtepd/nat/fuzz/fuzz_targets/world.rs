@@ -32,6 +32,7 @@ pub fn world() -> World {
         subscribers: 1,
         datagrams: 16,
         held: 16,
+        outbound_only: 16,
     };
     let keys = KeyedHash::new(1, 2);
     let slices = Slices::new(0, 1, keys).unwrap();

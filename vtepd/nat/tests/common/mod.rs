@@ -46,6 +46,7 @@ pub fn small() -> Capacity {
         subscribers: 8,
         datagrams: 64,
         held: 32,
+        outbound_only: 16,
     }
 }
 
