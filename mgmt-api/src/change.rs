@@ -1,8 +1,8 @@
 //! What a transaction changes, as the control plane sees it.
 
 use crate::resources::{
-    Attachment, Host, Interface, Kind, KindVisitor, Network, Port, Router, RouterRoute, StaticFdb,
-    each_kind,
+    Attachment, FloatingIp, Host, Interface, Kind, KindVisitor, NatSettings, Network, Port, Router,
+    RouterRoute, StaticFdb, Tenant, each_kind,
 };
 use crate::state::{Handle, Staged, State, View};
 
@@ -10,7 +10,7 @@ use crate::state::{Handle, Staged, State, View};
 ///
 /// Records refer to each other by [`Handle`], so that no text is looked up here. To program them so that no packet
 /// meets a reference to something missing: make what is new from left to right (interfaces, hosts, networks, ports and
-/// entries, routers, routes), then unmake what is gone from right to left.
+/// entries, routers, routes, floating IPs), then unmake what is gone from right to left.
 #[derive(Debug, Clone, Copy)]
 pub struct Changes<'a> {
     /// The state that the workers forward by now.
@@ -148,6 +148,22 @@ impl<'a> Changes<'a> {
 
     /// Changes of `routes`, those beside the routers' own lists.
     pub fn routes(self) -> impl Iterator<Item = Change<'a, RouterRoute>> {
+        self.of()
+    }
+
+    /// Changes of floating IPs. What one comes to depends on its router, its port and their hosts too
+    /// ([`View::host_of_floating_ip`]), and those change by themselves.
+    pub fn floating_ips(self) -> impl Iterator<Item = Change<'a, FloatingIp>> {
+        self.of()
+    }
+
+    /// Changes of tenants. Ask [`View::nat_limits`] for what is in force, for a tenant need not be one of these.
+    pub fn tenants(self) -> impl Iterator<Item = Change<'a, Tenant>> {
+        self.of()
+    }
+
+    /// Changes of the settings of address translation; one at most. [`View::nat_settings`] has those in force.
+    pub fn nat_settings(self) -> impl Iterator<Item = Change<'a, NatSettings>> {
         self.of()
     }
 

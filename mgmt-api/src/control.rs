@@ -6,12 +6,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::change::Changes;
+use crate::events::EventSink;
 use crate::explain::{ExplainQuery, Explanation};
 use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::Refusal;
 use crate::resources::{Attachment, DeviceIndex, Host, Network, Router};
 use crate::state::{Handle, View};
+use crate::translation::{NatPool, NatTenant, SessionPage, SessionQuery};
 
 /// The forwarding side, as the management plane needs it.
 ///
@@ -70,6 +72,34 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// The neighbours of the underlay: next hops and VTEPs on our subnets.
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour>;
+
+    /// Sessions of address translation, up to `query.limit` from `query.cursor` on. A page may be short, or empty, though
+    /// there are more: workers look through a part of their tables at a time.
+    fn sessions(&self, query: &SessionQuery) -> SessionPage {
+        let _ = query;
+        SessionPage::default()
+    }
+
+    /// Ends all sessions that fit, whatever the limit and cursor, and says how many.
+    fn delete_sessions(&self, query: &SessionQuery) -> u64 {
+        let _ = query;
+        0
+    }
+
+    /// The outside addresses that stations share on this host, and how full they are.
+    fn nat_pools(&self) -> Vec<NatPool> {
+        Vec::new()
+    }
+
+    /// What tenants use of address translation on this host, those of routers that count for themselves among them.
+    fn nat_tenants(&self) -> Vec<NatTenant> {
+        Vec::new()
+    }
+
+    /// Where to tell of events from now on. Called once, before the first [`apply`](Self::apply).
+    fn set_events(&self, events: EventSink) {
+        let _ = events;
+    }
 }
 
 /// What the management plane must know of the daemon before it reads its store.

@@ -21,6 +21,7 @@ pub use crate::boot::BootError;
 use crate::boot;
 use crate::change::Changes;
 use crate::control::ControlPlane;
+use crate::events::EventSink;
 use crate::refusal::{Code, Refusal};
 use crate::request::{Options, Request, Summary};
 use crate::state::{State, Transaction};
@@ -41,6 +42,7 @@ pub struct Manager {
 struct Shared {
     state: RwLock<State>,
     control: Arc<dyn ControlPlane>,
+    events: EventSink,
 }
 
 struct Job {
@@ -60,6 +62,8 @@ impl Manager {
         store: Option<PathBuf>,
     ) -> Result<(Self, JoinHandle<()>), BootError> {
         let facts = Arc::new(control.facts());
+        let events = EventSink::default();
+        control.set_events(events.clone());
         let store = store.map(|path| Store::open(&path)).transpose()?;
         let mut state = State::new(facts.clone());
         if let Some(store) = &store {
@@ -74,6 +78,7 @@ impl Manager {
         let shared = Arc::new(Shared {
             state: RwLock::new(state),
             control,
+            events,
         });
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer {
@@ -141,6 +146,12 @@ impl Manager {
     #[must_use]
     pub fn control(&self) -> &Arc<dyn ControlPlane> {
         &self.shared.control
+    }
+
+    /// What the control plane tells of.
+    #[must_use]
+    pub fn events(&self) -> &EventSink {
+        &self.shared.events
     }
 
     /// What is wrong, if the workers or the writer do not run.
@@ -406,6 +417,7 @@ mod tests {
         let shared = Arc::new(Shared {
             state,
             control: control.clone(),
+            events: EventSink::default(),
         });
         let store = Some(Store::open(path).unwrap());
         (

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use super::{Host, Interface, Network, Port, Router, RouterRoute, StaticFdb};
+use super::{
+    FloatingIp, Host, Interface, NatSettings, Network, Port, Router, RouterRoute, StaticFdb, Tenant,
+};
 use crate::id::Id;
 use crate::refusal::Refusal;
 use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, Used, View};
@@ -137,5 +139,8 @@ pub fn each_kind<V: KindVisitor>(visitor: &mut V) -> Result<(), V::Error> {
     visitor.visit::<Port>()?;
     visitor.visit::<StaticFdb>()?;
     visitor.visit::<Router>()?;
-    visitor.visit::<RouterRoute>()
+    visitor.visit::<RouterRoute>()?;
+    visitor.visit::<FloatingIp>()?;
+    visitor.visit::<Tenant>()?;
+    visitor.visit::<NatSettings>()
 }

@@ -18,13 +18,18 @@
 mod addresses;
 mod attachment;
 mod dhcp_option;
+mod external_gateway;
+mod external_network;
 mod fdb;
+mod floating_ip;
 mod flood;
 mod host;
 mod interface;
 mod kind;
 mod location;
+mod nat_settings;
 mod network;
+mod placed;
 mod port;
 mod port_extras;
 mod prefix;
@@ -32,17 +37,28 @@ mod router;
 mod router_route;
 mod segment;
 mod subnet;
+mod tenant;
 
 pub use addresses::AddressList;
 pub use attachment::{Attachment, Tag, Tpid, Vid};
 pub use dhcp_option::{DhcpOption, DhcpOptions, DhcpOptionsSpec};
+pub use external_gateway::{
+    CentralPort, CentralPortSpec, ExternalGateway, ExternalGatewaySpec, Filtering, OutsideGateway,
+    OutsideGatewaySpec,
+};
+pub use external_network::{External, ExternalSpec, FloatingIpGateway, FloatingIpGatewaySpec};
 pub use fdb::{FdbKey, FdbKeyError, StaticFdb, StaticFdbSpec};
+pub use floating_ip::{FloatingIp, FloatingIpSpec, ForwardedProtocol, Forwarding};
 pub use flood::{Flood, FloodSpec};
 pub use host::{Host, HostSpec, UdpChecksum, VXLAN_PORT};
 pub(crate) use interface::overlap;
 pub use interface::{DeviceIndex, Interface, InterfaceSpec, Route, RouteSpec};
 pub use kind::{Key, Kind, KindVisitor, Spec, each_kind};
 pub use location::Location;
+pub use nat_settings::{
+    NatLimits, NatSettings, NatSettingsSpec, NatTimeouts, SettingsKey, SettingsKeyError,
+    UnsolicitedSyn,
+};
 pub use network::{BindingSpec, Network, NetworkSpec};
 pub use port::{Port, PortSpec};
 pub use port_extras::{AddressPair, AddressPairSpec, PortExtras};
@@ -50,5 +66,6 @@ pub use router::{Router, RouterInterface, RouterInterfaceSpec, RouterSpec};
 pub use router_route::{RouteKey, RouteKeyError, RouterRoute, RouterRouteSpec};
 pub use segment::{Segment, SegmentSpec, Vni};
 pub use subnet::{Ipv6Mode, Subnet, SubnetSpec};
+pub use tenant::{NatLimitsSpec, Tenant, TenantSpec};
 
 pub use crate::state::Handle;

@@ -1,15 +1,16 @@
-//! `networks`: the tenants' layer 2, each a VXLAN or a VLAN segment.
+//! `networks`: the tenants' layer 2 and the external ones, each a VXLAN, VLAN or flat segment.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::attachment::find;
+use super::external_network::check_outside;
 use super::{
-    Attachment, Flood, FloodSpec, Host, Kind, Segment, SegmentSpec, Spec, Subnet, SubnetSpec, Tpid,
-    Vid,
+    Attachment, External, ExternalSpec, Flood, FloodSpec, Host, Kind, Segment, SegmentSpec, Spec,
+    Subnet, SubnetSpec, Tpid, Vid,
 };
 use crate::id::Id;
 use crate::refusal::Refusal;
@@ -88,6 +89,9 @@ pub struct NetworkSpec {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub metadata: bool,
+    /// Present: routers may have their way outside here, and floating IPs are addresses of its subnets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalSpec>,
 }
 
 /// Nearly nine hours: the workers keep the time an address was heard as 16 bits of seconds.
@@ -157,6 +161,8 @@ pub struct Network {
     pub gateway_from_underlay: bool,
     /// Whether its ports may ask the metadata proxy.
     pub metadata: bool,
+    /// What it has as an external network, if it is one.
+    pub external: Option<External>,
 }
 
 impl Network {
@@ -186,6 +192,18 @@ impl Network {
                 Err(Refusal::invalid(field, message))
             }
         }
+    }
+
+    /// Why no floating IP of the network can be this address.
+    pub(crate) fn check_floating_ip(&self, address: Ipv4Addr, field: &str) -> Result<(), Refusal> {
+        if self.external.is_none() {
+            let message = format!(
+                "network {} is no external one: give it `external`, or choose one that has it",
+                self.id
+            );
+            return Err(Refusal::conflict("/network", message));
+        }
+        check_outside(address.into(), &self.subnets, field)
     }
 
     fn resolve_bindings(
@@ -268,12 +286,16 @@ impl Network {
             );
             return Err(Refusal::conflict(format!("/bindings/{index}"), message));
         }
+        let (form, place) = match own.tag {
+            Some(_) => ("VLAN", "VLAN"),
+            None => ("flat", "interface"),
+        };
         if self.flood != Flood::IngressReplication {
-            let message = "a VLAN segment floods into its VLAN: leave `flood` out";
+            let message = format!("a {form} segment floods into its {place}: leave `flood` out");
             return Err(Refusal::conflict("/flood", message));
         }
         if !self.hosts.is_empty() {
-            let message = "a VLAN segment has no VTEPs to flood to: leave `hosts` out";
+            let message = format!("a {form} segment has no VTEPs to flood to: leave `hosts` out");
             return Err(Refusal::conflict("/hosts", message));
         }
         Ok(())
@@ -308,17 +330,22 @@ impl Kind for Network {
     const NAME: &'static str = "networks";
     const TAG: u8 = 3;
     const SINGULAR: &'static str = "network";
-    const ABOUT: &'static str =
-        "A layer-2 network: a VXLAN or VLAN segment, and where it meets this box's interfaces.";
+    const ABOUT: &'static str = "A layer-2 network: a VXLAN, VLAN or flat segment, and where it meets this box's interfaces.";
 
     type Key = Id;
     type Order = Id;
     type Spec = NetworkSpec;
 
     fn resolve(key: &Id, spec: NetworkSpec, view: View<'_>) -> Result<Self, Refusal> {
+        let segment = Segment::resolve(&spec.segment, view)?;
+        let subnets = Subnet::resolve_all(spec.subnets)?;
+        let external = spec.external;
+        let external = external
+            .map(|external| External::resolve(external, segment, &subnets, view))
+            .transpose()?;
         let network = Self {
             id: key.clone(),
-            segment: Segment::resolve(&spec.segment, view)?,
+            segment,
             mtu: spec.mtu,
             bindings: Self::resolve_bindings(&spec.bindings, view)?,
             flood: Flood::resolve(&spec.flood, view)?,
@@ -329,9 +356,10 @@ impl Kind for Network {
             learn_limit: spec.learn_limit,
             vlan_transparent: spec.vlan_transparent,
             arp_suppression: spec.arp_suppression,
-            subnets: Subnet::resolve_all(spec.subnets)?,
+            subnets,
             gateway_from_underlay: spec.gateway_from_underlay,
             metadata: spec.metadata,
+            external,
         };
         network.check(view)?;
         Ok(network)
@@ -358,6 +386,7 @@ impl Kind for Network {
             subnets: self.subnets.iter().map(SubnetSpec::from).collect(),
             gateway_from_underlay: self.gateway_from_underlay,
             metadata: self.metadata,
+            external: self.external.as_ref().map(|external| external.spec(view)),
         }
     }
 
@@ -399,6 +428,17 @@ impl Kind for Network {
         for &host in &self.hosts {
             claim(Claim::Uses(Used::Host(host)));
             claim(Claim::Member(own, host));
+        }
+        let gateways = self.external.iter();
+        for gateway in gateways.flat_map(|external| &external.floating_ip_gateways) {
+            if let Some(host) = gateway.host {
+                claim(Claim::Uses(Used::Host(host)));
+            }
+            claim(Claim::Uses(Used::GatewayMac(gateway.mac)));
+            claim(Claim::FloatingGatewayMac(own, gateway.mac));
+            if let Some(address) = gateway.address {
+                claim(Claim::FloatingGatewayAddress(own, address.into()));
+            }
         }
     }
 

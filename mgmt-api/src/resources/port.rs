@@ -18,7 +18,7 @@ use super::{
 use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::Refusal;
-use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, View};
+use crate::state::{Claim, Handle, Staged, StagedTable, State, Table, Used, View};
 
 /// A port as written in the API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -232,6 +232,10 @@ impl Kind for Port {
             claim(Claim::PortAddress(self.network, address, own));
         }
         self.location.claims(self.network, claim);
+    }
+
+    fn as_used(own: Handle<Self>) -> Option<Used> {
+        Some(Used::Port(own))
     }
 
     fn table(state: &State) -> &Table<Self> {

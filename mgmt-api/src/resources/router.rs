@@ -9,8 +9,12 @@ use utoipa::ToSchema;
 
 use super::attachment::find;
 use super::host::check_unicast;
+use super::placed::{host_spec, resolve_host};
 use super::prefix::{check_destination, check_host_in_subnet, is_reserved_in};
-use super::{Host, Kind, Network, Route, RouteSpec, Spec, overlap};
+use super::{
+    CentralPort, CentralPortSpec, ExternalGateway, ExternalGatewaySpec, Host, Kind, Network, Route,
+    RouteSpec, Spec, overlap,
+};
 use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::Refusal;
@@ -44,6 +48,13 @@ pub struct RouterSpec {
     /// For full tables there are `routes`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSpec>,
+    /// Its way outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_gateway: Option<ExternalGatewaySpec>,
+    /// The tenant whose limits of address translation count, one of `tenants` or of none; by default the router counts
+    /// for itself, as a tenant with its identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Id>,
 }
 
 fn yes() -> bool {
@@ -62,6 +73,10 @@ pub struct RouterInterfaceSpec {
     /// The addresses of the gateway with their prefix lengths: they make the connected subnets.
     #[schema(value_type = Vec<String>, min_items = 1, examples(json!(["192.168.1.1/24", "2001:db8:1::1/64"])))]
     pub addresses: Vec<IpNet>,
+    /// Of a distributed router with a way outside: by what the hosts without a gateway outside reach the one that has the
+    /// central gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub central: Option<CentralPortSpec>,
 }
 
 /// An interface of a router: the gateway of a network.
@@ -73,6 +88,8 @@ pub struct RouterInterface {
     pub mac: Mac,
     /// Its addresses, each a host's in its subnet. No two subnets of one router overlap.
     pub addresses: Box<[IpNet]>,
+    /// By what other hosts reach the central gateway. Its host is a member of the network.
+    pub central: Option<Box<CentralPort>>,
 }
 
 impl RouterInterface {
@@ -123,6 +140,10 @@ pub struct Router {
     pub interfaces: Box<[RouterInterface]>,
     /// Routes of its own list, in the order given; `routes` come beside these ([`View::routes_of`]).
     pub routes: Box<[Route]>,
+    /// Its way outside.
+    pub external_gateway: Option<Box<ExternalGateway>>,
+    /// The tenant that the document names; [`tenant`](Self::tenant) is the one that counts.
+    pub named_tenant: Option<Id>,
 }
 
 impl Router {
@@ -130,6 +151,18 @@ impl Router {
     #[must_use]
     pub fn is_here(&self) -> bool {
         self.host.is_none()
+    }
+
+    /// The tenant whose limits count: its own identifier unless it names another.
+    #[must_use]
+    pub fn tenant(&self) -> &Id {
+        self.named_tenant.as_ref().unwrap_or(&self.id)
+    }
+
+    /// The remote host with its central gateway outside; `None`: it is on this one, or there is none.
+    #[must_use]
+    pub fn central_host(&self) -> Option<Handle<Host>> {
+        self.external_gateway.as_ref()?.central()?.host
     }
 
     /// Its interfaces in a network: one, unless the network's subnets have gateways of their own.
@@ -149,9 +182,21 @@ impl Router {
         interfaces.find_map(|own| Some((own, own.subnet_of(address)?)))
     }
 
+    /// The external network of its way outside.
+    fn outside<'v>(&self, view: View<'v>) -> Option<(&ExternalGateway, &'v Network)> {
+        let gateway = self.external_gateway.as_deref()?;
+        Some((gateway, view.get(gateway.network)?))
+    }
+
     /// Why `via` cannot be a next hop.
-    pub(crate) fn why_no_next_hop(&self, via: IpAddr) -> Option<String> {
+    pub(crate) fn why_no_next_hop(&self, via: IpAddr, view: View<'_>) -> Option<String> {
         let Some((interface, subnet)) = self.connected(via) else {
+            let outside = self.outside(view);
+            if let Some((gateway, network)) =
+                outside.filter(|(_, network)| network.subnet_of(via).is_some())
+            {
+                return gateway.why_no_next_hop(via, network);
+            }
             return Some(format!(
                 "{via} is on none of the router's subnets: give an address in the subnet of one of its interfaces"
             ));
@@ -167,17 +212,29 @@ impl Router {
     }
 
     /// Why there can be no route to `destination`.
-    pub(crate) fn why_no_destination(&self, destination: &IpNet) -> Option<String> {
+    pub(crate) fn why_no_destination(&self, destination: &IpNet, view: View<'_>) -> Option<String> {
         let mut interfaces = self.interfaces.iter();
-        let is_connected = |own: &&RouterInterface| {
+        let outside = self.outside(view);
+        let is_connected = interfaces.any(|own| {
             let mut subnets = own.addresses.iter().map(IpNet::trunc);
             subnets.any(|subnet| subnet == *destination)
-        };
-        interfaces.find(is_connected).map(|_| {
-            format!(
+        });
+        let is_outside = outside.is_some_and(|(_, network)| {
+            let mut subnets = network.subnets.iter();
+            subnets.any(|subnet| subnet.cidr == *destination)
+        });
+        if is_connected || is_outside {
+            return Some(format!(
                 "{destination} is a subnet of the router itself, reached without a next hop: leave the route out"
-            )
-        })
+            ));
+        }
+        let (gateway, _) = outside.filter(|_| destination.prefix_len() == 0)?;
+        let mut next_hops = view.next_hops_outside(gateway).into_iter();
+        let hop = next_hops.find(|hop| hop.is_ipv4() == destination.addr().is_ipv4())?;
+        Some(format!(
+            "{destination} is the way outside already, by {hop}: give other `next_hops` to the external gateway, or `[]` \
+             and this route"
+        ))
     }
 
     /// Where the router's own list has a destination.
@@ -206,16 +263,45 @@ impl Router {
             }
             check_unicast(spec.mac, &format!("{at}/mac"))?;
             check_addresses(&spec.addresses, &interfaces, &at)?;
-            interfaces.push(RouterInterface {
+            let mut interface = RouterInterface {
                 network,
                 mac: spec.mac,
                 addresses: spec.addresses.into(),
-            });
+                central: None,
+            };
+            if let Some(central) = spec.central {
+                let central = CentralPort::resolve(central, &interface, &at)?;
+                interface.central = Some(Box::new(central));
+            }
+            interfaces.push(interface);
         }
+        check_central_macs(&interfaces)?;
         Ok(interfaces.into())
     }
 
-    fn check_routes(&self) -> Result<(), Refusal> {
+    /// Central ports are where there is a use for them.
+    fn check_central_ports(&self) -> Result<(), Refusal> {
+        let mut numbered = self.interfaces.iter().enumerate();
+        let Some((index, _)) = numbered.find(|(_, own)| own.central.is_some()) else {
+            return Ok(());
+        };
+        let message = match (self.distributed, &self.external_gateway) {
+            (true, Some(_)) => return Ok(()),
+            (false, _) => {
+                "a router that is not distributed is reached at its gateway: leave `central` out"
+            }
+            (true, None) => {
+                "a central port leads to the central gateway outside: give `external_gateway`, or leave `central` out"
+            }
+        };
+        Err(Refusal::conflict(
+            format!("/interfaces/{index}/central"),
+            message,
+        ))
+    }
+
+    /// Checks its own list against its subnets, inside and outside.
+    pub(crate) fn check_routes(&self, view: View<'_>) -> Result<(), Refusal> {
         // Sorted, so that a long list is not compared each with each.
         let mut order: Vec<usize> = (0..self.routes.len()).collect();
         order.sort_unstable_by_key(|&index| (self.routes[index].destination, index));
@@ -248,15 +334,51 @@ impl Router {
                 route.via,
                 &format!("/routes/{index}/via"),
             )?;
-            if let Some(message) = self.why_no_destination(&route.destination) {
+            if let Some(message) = self.why_no_destination(&route.destination, view) {
                 return Err(Refusal::conflict(destination(), message));
             }
-            if let Some(message) = self.why_no_next_hop(route.via) {
+            if let Some(message) = self.why_no_next_hop(route.via, view) {
                 return Err(Refusal::invalid(format!("/routes/{index}/via"), message));
             }
         }
         Ok(())
     }
+}
+
+/// A central port's MAC is no other's of its network on this router. Those of other stations are looked for later.
+fn check_central_macs(interfaces: &[RouterInterface]) -> Result<(), Refusal> {
+    for (index, own) in interfaces.iter().enumerate() {
+        let Some(central) = own.central.as_deref() else {
+            continue;
+        };
+        let at = format!("/interfaces/{index}/central");
+        let mut near = interfaces
+            .iter()
+            .filter(|other| other.network == own.network);
+        if near.any(|other| other.mac == central.mac) {
+            let message = format!(
+                "{} is a gateway's MAC, which every host has: a central port has one of its own",
+                central.mac
+            );
+            return Err(Refusal::conflict(format!("{at}/mac"), message));
+        }
+        let mut before = interfaces[..index].iter();
+        let same = |other: &&RouterInterface| {
+            let other = other
+                .central
+                .as_ref()
+                .filter(|_| other.network == own.network);
+            other.is_some_and(|other| other.mac == central.mac)
+        };
+        if before.any(|other| same(&other)) {
+            let message = format!(
+                "{} is that of another central port in this network: each has its own",
+                central.mac
+            );
+            return Err(Refusal::conflict(format!("{at}/mac"), message));
+        }
+    }
+    Ok(())
 }
 
 /// A next hop is of the destination's family.
@@ -321,16 +443,15 @@ impl Kind for Router {
     type Spec = RouterSpec;
 
     fn resolve(key: &Id, spec: RouterSpec, view: View<'_>) -> Result<Self, Refusal> {
-        let host = match &spec.host {
-            Some(_) if spec.distributed => {
-                let message = "a distributed router runs on every host: leave `host` out, or set `distributed` false";
-                return Err(Refusal::conflict("/host", message));
-            }
-            Some(host) if *host != view.facts().local_host => {
-                Some(find::<Host>(host, view, "/host")?)
-            }
-            _ => None,
-        };
+        if spec.distributed && spec.host.is_some() {
+            let message = "a distributed router runs on every host: leave `host` out, or set `distributed` false";
+            return Err(Refusal::conflict("/host", message));
+        }
+        let (host, names_local_host) = resolve_host(spec.host.as_ref(), view, "/host")?;
+        let outside = spec.external_gateway;
+        let outside = outside
+            .map(|outside| ExternalGateway::resolve(outside, spec.distributed, host, view))
+            .transpose()?;
         let route = |route: RouteSpec| Route {
             destination: route.destination.trunc(),
             via: route.via,
@@ -340,30 +461,37 @@ impl Kind for Router {
             description: spec.description.map(Into::into),
             distributed: spec.distributed,
             host,
-            names_local_host: spec.host.is_some() && host.is_none(),
+            names_local_host,
             interfaces: Self::resolve_interfaces(spec.interfaces, view)?,
             routes: spec.routes.into_iter().map(route).collect(),
+            external_gateway: outside.map(Box::new),
+            named_tenant: spec.tenant,
         };
-        router.check_routes()?;
+        router.check_central_ports()?;
+        if let Some(outside) = &router.external_gateway {
+            outside.check(&router.interfaces, view)?;
+        }
+        router.check_routes(view)?;
         Ok(router)
     }
 
     fn spec(&self, view: View<'_>) -> RouterSpec {
-        let local_host = self
-            .names_local_host
-            .then(|| view.facts().local_host.clone());
         let interface = |own: &RouterInterface| RouterInterfaceSpec {
             network: view.id_of(own.network),
             mac: own.mac,
             addresses: own.addresses.to_vec(),
+            central: own.central.as_deref().map(CentralPort::spec),
         };
+        let outside = self.external_gateway.as_deref();
         RouterSpec {
             id: None,
             description: self.description.as_deref().map(Into::into),
             distributed: self.distributed,
-            host: self.host.map(|host| view.id_of(host)).or(local_host),
+            host: host_spec(self.host, self.names_local_host, view),
             interfaces: self.interfaces.iter().map(interface).collect(),
             routes: self.routes.iter().map(RouteSpec::from).collect(),
+            external_gateway: outside.map(|outside| outside.spec(self.distributed, view)),
+            tenant: self.named_tenant.clone(),
         }
     }
 
@@ -394,6 +522,31 @@ impl Kind for Router {
             }
             if let Some(host) = self.host {
                 claim(Claim::Member(network, host));
+            }
+            if let Some(central) = &interface.central {
+                claim(Claim::Uses(Used::GatewayMac(central.mac)));
+                claim(Claim::GatewayMac(network, central.mac, own));
+                for address in &central.addresses {
+                    claim(Claim::GatewayAddress(network, *address, own));
+                }
+                if let Some(host) = self.central_host() {
+                    claim(Claim::Member(network, host));
+                }
+            }
+        }
+        if let Some(outside) = &self.external_gateway {
+            let network = outside.network;
+            claim(Claim::Uses(Used::Network(network)));
+            claim(Claim::WayOutside(network, own));
+            for gateway in &outside.gateways {
+                if let Some(host) = gateway.host.filter(|_| self.distributed) {
+                    claim(Claim::Uses(Used::Host(host)));
+                }
+                claim(Claim::Uses(Used::GatewayMac(gateway.mac)));
+                claim(Claim::GatewayMac(network, gateway.mac, own));
+                for address in &gateway.addresses {
+                    claim(Claim::GatewayAddress(network, address.addr(), own));
+                }
             }
         }
     }
@@ -426,6 +579,7 @@ mod tests {
             network: Handle::new(0),
             mac: "fa:16:3e:5b:89:14".parse().unwrap(),
             addresses: Box::default(),
+            central: None,
         };
         let expected: Ipv6Addr = "fe80::f816:3eff:fe5b:8914".parse().unwrap();
         assert_eq!(interface.link_local(), expected);
@@ -434,7 +588,7 @@ mod tests {
     #[test]
     fn ten_thousand_routers_of_a_hundred_routes_are_cheap() {
         assert!(size_of::<Route>() <= 36);
-        assert!(size_of::<RouterInterface>() <= 32);
-        assert!(size_of::<Router>() <= 88);
+        assert!(size_of::<RouterInterface>() <= 40);
+        assert!(size_of::<Router>() <= 120);
     }
 }

@@ -1,4 +1,4 @@
-//! The form of a network on the wire between hosts: VXLAN or a VLAN.
+//! The form of a network on the wire between hosts: VXLAN, a VLAN, or the untagged frames of an interface.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -26,6 +26,11 @@ pub enum SegmentSpec {
         /// The VLAN on it.
         vlan: Vid,
     },
+    /// The untagged frames of an interface.
+    Flat {
+        /// The interface.
+        interface: Id,
+    },
 }
 
 /// The same with every field in sight: serde reads a tagged enum by way of a buffer, which loses the path
@@ -45,6 +50,7 @@ struct SegmentFields {
 enum SegmentType {
     Vxlan,
     Vlan,
+    Flat,
 }
 
 impl TryFrom<SegmentFields> for SegmentSpec {
@@ -62,10 +68,14 @@ impl TryFrom<SegmentFields> for SegmentSpec {
             (SegmentType::Vlan, None, Some(interface), Some(vlan)) => {
                 Ok(Self::Vlan { interface, vlan })
             }
+            (SegmentType::Flat, None, Some(interface), None) => Ok(Self::Flat { interface }),
             (SegmentType::Vxlan, ..) => Err("a segment of type vxlan has `vni` and nothing else"),
             (SegmentType::Vlan, ..) => {
                 Err("a segment of type vlan has `interface` and `vlan` and nothing else")
             }
+            (SegmentType::Flat, ..) => Err(
+                "a segment of type flat has `interface` and nothing else: its frames are untagged",
+            ),
         }
     }
 }
@@ -124,6 +134,11 @@ pub enum Segment {
         /// The VLAN on it, with an 802.1Q tag.
         vid: Vid,
     },
+    /// The untagged frames of an interface.
+    Flat {
+        /// The interface.
+        interface: Handle<Interface>,
+    },
 }
 
 impl Segment {
@@ -137,6 +152,9 @@ impl Segment {
                     vid: *vlan,
                 }
             }
+            SegmentSpec::Flat { interface } => Self::Flat {
+                interface: find::<Interface>(interface, view, "/segment/interface")?,
+            },
         })
     }
 
@@ -147,10 +165,13 @@ impl Segment {
                 interface: view.id_of(interface),
                 vlan: vid,
             },
+            Self::Flat { interface } => SegmentSpec::Flat {
+                interface: view.id_of(interface),
+            },
         }
     }
 
-    /// Where a VLAN segment's frames enter and leave; `None` for VXLAN.
+    /// Where a VLAN or flat segment's frames enter and leave; `None` for VXLAN.
     #[must_use]
     pub fn attachment(self) -> Option<Attachment> {
         match self {
@@ -161,6 +182,10 @@ impl Segment {
                     vid,
                     tpid: Tpid::Dot1Q,
                 }),
+            }),
+            Self::Flat { interface } => Some(Attachment {
+                interface,
+                tag: None,
             }),
         }
     }

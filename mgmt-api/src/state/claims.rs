@@ -1,7 +1,7 @@
 //! What records use and occupy, counted, so that a contradiction is one look-up away.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
@@ -9,7 +9,8 @@ use hashbrown::HashMap;
 use super::Handle;
 use crate::mac::Mac;
 use crate::resources::{
-    Attachment, DeviceIndex, Host, Interface, Network, Port, Router, StaticFdb, Vni,
+    Attachment, DeviceIndex, FloatingIp, ForwardedProtocol, Host, Interface, Network, Port, Router,
+    StaticFdb, Vni,
 };
 
 /// One thing a record uses or occupies.
@@ -29,10 +30,31 @@ pub enum Claim {
     StaticMac(Handle<Network>, Mac, Handle<StaticFdb>),
     /// A router has an interface in the network.
     Gateway(Handle<Network>, Handle<Router>),
-    /// That interface has this MAC address.
+    /// A router has its way outside in the network.
+    WayOutside(Handle<Network>, Handle<Router>),
+    /// A router has this MAC address in the network: of an interface, its central port, or a gateway outside.
     GatewayMac(Handle<Network>, Mac, Handle<Router>),
-    /// That interface has this IP address.
+    /// A router has this IP address in the network.
     GatewayAddress(Handle<Network>, IpAddr, Handle<Router>),
+    /// A host has this MAC address in the external network, for floating IPs.
+    FloatingGatewayMac(Handle<Network>, Mac),
+    /// A host has this IP address in the external network, to ask for neighbours with.
+    FloatingGatewayAddress(Handle<Network>, IpAddr),
+    /// A floating IP is this address of the network.
+    FloatingAddress(Handle<Network>, IpAddr, Handle<FloatingIp>),
+    /// A floating IP leads there, or lies there.
+    FloatingIp(Anchor, Handle<FloatingIp>),
+}
+
+/// What floating IPs are looked up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Anchor {
+    /// The external network.
+    Network(Handle<Network>),
+    /// The router that translates it.
+    Router(Handle<Router>),
+    /// The port it leads to.
+    Port(Handle<Port>),
 }
 
 /// What is referred to.
@@ -44,8 +66,12 @@ pub enum Used {
     Host(Handle<Host>),
     /// A network.
     Network(Handle<Network>),
+    /// A port.
+    Port(Handle<Port>),
     /// A router.
     Router(Handle<Router>),
+    /// An address inside to which ports of a floating IP lead.
+    Forwarded(Handle<Router>, Ipv4Addr),
     /// A MAC address as a gateway's, in whatever network.
     GatewayMac(Mac),
     /// The larger outer header of a remote VTEP with an IPv6 address.
@@ -65,6 +91,10 @@ pub enum Place {
     Device(DeviceIndex),
     /// The frames of an interface with this tag.
     Attachment(Attachment),
+    /// An address inside, which has one floating IP.
+    Fixed(Handle<Router>, Ipv4Addr),
+    /// A port inside, which one forwarding leads to.
+    Forwarded(Handle<Router>, ForwardedProtocol, SocketAddrV4),
 }
 
 /// Who has it.
@@ -76,11 +106,13 @@ pub enum Owner {
     Host(Handle<Host>),
     /// A network.
     Network(Handle<Network>),
+    /// A floating IP.
+    FloatingIp(Handle<FloatingIp>),
 }
 
 impl Owner {
     const FIRST: Self = Self::Interface(Handle::new(0));
-    const LAST: Self = Self::Network(Handle::new(u32::MAX));
+    const LAST: Self = Self::FloatingIp(Handle::new(u32::MAX));
 }
 
 /// The counts of the accepted state.
@@ -90,6 +122,8 @@ pub(super) struct Tallies {
     pub members: BTreeMap<(Handle<Network>, Handle<Host>), u32>,
     pub held: BTreeMap<(Place, Owner), u32>,
     pub gateways: BTreeMap<(Handle<Network>, Handle<Router>), u32>,
+    pub outside: BTreeMap<(Handle<Network>, Handle<Router>), u32>,
+    pub floating_ips: BTreeMap<(Anchor, Handle<FloatingIp>), u32>,
 }
 
 /// What a transaction adds to the counts and takes from them.
@@ -99,6 +133,8 @@ pub(super) struct StagedTallies {
     pub members: BTreeMap<(Handle<Network>, Handle<Host>), i64>,
     pub held: BTreeMap<(Place, Owner), i64>,
     pub gateways: BTreeMap<(Handle<Network>, Handle<Router>), i64>,
+    pub outside: BTreeMap<(Handle<Network>, Handle<Router>), i64>,
+    pub floating_ips: BTreeMap<(Anchor, Handle<FloatingIp>), i64>,
 }
 
 impl StagedTallies {
@@ -110,12 +146,22 @@ impl StagedTallies {
             Claim::Gateway(network, router) => {
                 *self.gateways.entry((network, router)).or_default() += by;
             }
+            Claim::WayOutside(network, router) => {
+                *self.outside.entry((network, router)).or_default() += by;
+            }
+            Claim::FloatingIp(anchor, floating_ip) => {
+                let entry = self.floating_ips.entry((anchor, floating_ip));
+                *entry.or_default() += by;
+            }
             // Found through fingerprints and the static entries' own table.
             Claim::PortMac(..)
             | Claim::PortAddress(..)
             | Claim::StaticMac(..)
             | Claim::GatewayMac(..)
-            | Claim::GatewayAddress(..) => {}
+            | Claim::GatewayAddress(..)
+            | Claim::FloatingGatewayMac(..)
+            | Claim::FloatingGatewayAddress(..)
+            | Claim::FloatingAddress(..) => {}
         }
     }
 }
@@ -127,20 +173,18 @@ impl Tallies {
                 self.used.remove(&used);
             }
         }
-        for (member, by) in staged.members {
-            if add(self.members.entry(member).or_default(), by) {
-                self.members.remove(&member);
-            }
-        }
-        for (held, by) in staged.held {
-            if add(self.held.entry(held).or_default(), by) {
-                self.held.remove(&held);
-            }
-        }
-        for (gateway, by) in staged.gateways {
-            if add(self.gateways.entry(gateway).or_default(), by) {
-                self.gateways.remove(&gateway);
-            }
+        merge(&mut self.members, staged.members);
+        merge(&mut self.held, staged.held);
+        merge(&mut self.gateways, staged.gateways);
+        merge(&mut self.outside, staged.outside);
+        merge(&mut self.floating_ips, staged.floating_ips);
+    }
+}
+
+fn merge<T: Ord + Copy>(counts: &mut BTreeMap<T, u32>, staged: BTreeMap<T, i64>) {
+    for (key, by) in staged {
+        if add(counts.entry(key).or_default(), by) {
+            counts.remove(&key);
         }
     }
 }
@@ -187,6 +231,30 @@ impl Tallies {
         let mut routers = counted(&self.gateways, staged, range, |(_, router)| router);
         routers.sort_unstable();
         routers
+    }
+
+    /// The routers with their way outside in the network once `staged` is taken over, in the order of their handles.
+    pub fn routers_outside(
+        &self,
+        staged: Option<&StagedTallies>,
+        network: Handle<Network>,
+    ) -> Vec<Handle<Router>> {
+        let range = (network, Handle::new(0))..=(network, Handle::new(u32::MAX));
+        let staged = staged.map(|staged| &staged.outside);
+        let mut routers = counted(&self.outside, staged, range, |(_, router)| router);
+        routers.sort_unstable();
+        routers
+    }
+
+    /// The floating IPs there once `staged` is taken over.
+    pub fn floating_ips(
+        &self,
+        staged: Option<&StagedTallies>,
+        anchor: Anchor,
+    ) -> Vec<Handle<FloatingIp>> {
+        let range = (anchor, Handle::new(0))..=(anchor, Handle::new(u32::MAX));
+        let staged = staged.map(|staged| &staged.floating_ips);
+        counted(&self.floating_ips, staged, range, |(_, own)| own)
     }
 }
 

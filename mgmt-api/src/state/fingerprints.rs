@@ -1,4 +1,4 @@
-//! Finds the port or gateway with a MAC or IP address of a network, at 9 to 18 bytes an entry.
+//! Finds the port, gateway or floating IP with a MAC or IP address of a network, at 9 to 18 bytes an entry.
 //!
 //! The keys are not kept: an entry is 32 bits of the key's hash and the record's handle, and the record
 //! says whether it was meant. The hash is keyed at start, so that no tenant can choose colliding addresses.
@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Handle;
 use crate::mac::Mac;
-use crate::resources::{Kind, Network, Port, Router};
+use crate::resources::{FloatingIp, Kind, Network, Port, Router};
 
 /// An address of a station in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,12 +29,12 @@ impl StationKey {
 
 /// A kind whose records have addresses in networks.
 pub(super) trait Station: Kind {
-    /// True if the record has this address.
-    fn has(&self, key: StationKey) -> bool;
+    /// True if the record, whose handle is `own`, has this address.
+    fn has(&self, own: Handle<Self>, key: StationKey) -> bool;
 }
 
 impl Station for Port {
-    fn has(&self, key: StationKey) -> bool {
+    fn has(&self, _own: Handle<Self>, key: StationKey) -> bool {
         self.network == key.network()
             && match key {
                 StationKey::Mac(_, mac) => self.mac == mac,
@@ -44,11 +44,46 @@ impl Station for Port {
 }
 
 impl Station for Router {
-    fn has(&self, key: StationKey) -> bool {
-        self.interfaces_in(key.network()).any(|own| match key {
+    fn has(&self, _own: Handle<Self>, key: StationKey) -> bool {
+        let network = key.network();
+        let inside = self.interfaces_in(network).any(|own| match key {
             StationKey::Mac(_, mac) => own.mac == mac,
             StationKey::Address(_, address) => own.has_address(address),
-        })
+        });
+        let mut central = self
+            .interfaces_in(network)
+            .filter_map(|own| own.central.as_ref());
+        let outside = self.external_gateway.as_ref();
+        let outside = outside.filter(|outside| outside.network == network);
+        let mut outside = outside.into_iter().flat_map(|outside| &outside.gateways);
+        inside
+            || central.any(|own| match key {
+                StationKey::Mac(_, mac) => own.mac == mac,
+                StationKey::Address(_, address) => own.addresses.contains(&address),
+            })
+            || outside.any(|own| match key {
+                StationKey::Mac(_, mac) => own.mac == mac,
+                StationKey::Address(_, address) => own.has_address(address),
+            })
+    }
+}
+
+/// The hosts' gateways for floating IPs.
+impl Station for Network {
+    fn has(&self, own: Handle<Self>, key: StationKey) -> bool {
+        let gateways = self.external.iter();
+        let mut gateways = gateways.flat_map(|external| &external.floating_ip_gateways);
+        own == key.network()
+            && gateways.any(|own| match key {
+                StationKey::Mac(_, mac) => own.mac == mac,
+                StationKey::Address(_, address) => own.address.map(IpAddr::V4) == Some(address),
+            })
+    }
+}
+
+impl Station for FloatingIp {
+    fn has(&self, _own: Handle<Self>, key: StationKey) -> bool {
+        key == StationKey::Address(self.network, self.address.into())
     }
 }
 

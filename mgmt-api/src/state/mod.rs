@@ -16,6 +16,7 @@
 
 mod claims;
 mod fingerprints;
+mod outside;
 mod routing;
 mod stations;
 mod table;
@@ -26,15 +27,15 @@ mod view;
 
 use std::sync::Arc;
 
-pub use claims::{Claim, Owner, Place, Used};
+pub use claims::{Anchor, Claim, Owner, Place, Used};
 pub use table::{Handle, StagedTable, Table};
 pub use transaction::{Difference, Outcome, Transaction};
 pub use view::View;
 
 use crate::control::Facts;
 use crate::resources::{
-    Attachment, Host, Interface, Kind, KindVisitor, Network, Port, Router, RouterRoute, StaticFdb,
-    each_kind,
+    Attachment, FloatingIp, Host, Interface, Kind, KindVisitor, NatSettings, Network, Port, Router,
+    RouterRoute, StaticFdb, Tenant, each_kind,
 };
 use claims::{StagedTallies, Tallies};
 use fingerprints::{Fingerprints, Keyed, Station, StationKey, fingerprint};
@@ -50,9 +51,14 @@ pub struct State {
     pub(crate) fdb: Table<StaticFdb>,
     pub(crate) routers: Table<Router>,
     pub(crate) routes: Table<RouterRoute>,
+    pub(crate) floating_ips: Table<FloatingIp>,
+    pub(crate) tenants: Table<Tenant>,
+    pub(crate) nat_settings: Table<NatSettings>,
     tallies: Tallies,
     port_keys: Fingerprints<Port>,
     gateway_keys: Fingerprints<Router>,
+    host_gateway_keys: Fingerprints<Network>,
+    floating_keys: Fingerprints<FloatingIp>,
     keyed: Keyed,
 }
 
@@ -66,11 +72,18 @@ pub struct Staged {
     pub(crate) fdb: StagedTable<StaticFdb>,
     pub(crate) routers: StagedTable<Router>,
     pub(crate) routes: StagedTable<RouterRoute>,
+    pub(crate) floating_ips: StagedTable<FloatingIp>,
+    pub(crate) tenants: StagedTable<Tenant>,
+    pub(crate) nat_settings: StagedTable<NatSettings>,
     tallies: StagedTallies,
     /// Addresses of ports created or changed.
     port_keys: Fingerprints<Port>,
     /// Addresses of routers created or changed.
     gateway_keys: Fingerprints<Router>,
+    /// Addresses of hosts' gateways for floating IPs, of networks created or changed.
+    host_gateway_keys: Fingerprints<Network>,
+    /// Addresses of floating IPs created or changed.
+    floating_keys: Fingerprints<FloatingIp>,
 }
 
 impl State {
@@ -86,9 +99,14 @@ impl State {
             fdb: Table::default(),
             routers: Table::default(),
             routes: Table::default(),
+            floating_ips: Table::default(),
+            tenants: Table::default(),
+            nat_settings: Table::default(),
             tallies: Tallies::default(),
             port_keys: Fingerprints::default(),
             gateway_keys: Fingerprints::default(),
+            host_gateway_keys: Fingerprints::default(),
+            floating_keys: Fingerprints::default(),
             keyed: Keyed::default(),
         }
     }
@@ -114,6 +132,18 @@ impl State {
             keyed,
             &self.routers,
             &staged.routers,
+        );
+        merge_keys(
+            &mut self.host_gateway_keys,
+            keyed,
+            &self.networks,
+            &staged.networks,
+        );
+        merge_keys(
+            &mut self.floating_keys,
+            keyed,
+            &self.floating_ips,
+            &staged.floating_ips,
         );
         struct Merge<'a>(&'a mut State, Staged);
         impl KindVisitor for Merge<'_> {
@@ -188,8 +218,12 @@ fn station_keys<K: Kind>(record: &K, own: Handle<K>, mut found_by: impl FnMut(St
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Port(Handle<Port>),
+    /// A router: by an interface, a central port, or a gateway outside.
     Gateway(Handle<Router>),
     Static(Handle<StaticFdb>),
+    /// A host's gateway for floating IPs.
+    FloatingGateway(Handle<Network>),
+    FloatingIp(Handle<FloatingIp>),
 }
 
 fn station_key(claim: Claim) -> Option<(StationKey, Holder)> {
@@ -208,6 +242,18 @@ fn station_key(claim: Claim) -> Option<(StationKey, Holder)> {
         Claim::StaticMac(network, mac, entry) => {
             (StationKey::Mac(network, mac), Holder::Static(entry))
         }
+        Claim::FloatingGatewayMac(network, mac) => (
+            StationKey::Mac(network, mac),
+            Holder::FloatingGateway(network),
+        ),
+        Claim::FloatingGatewayAddress(network, address) => (
+            StationKey::Address(network, address),
+            Holder::FloatingGateway(network),
+        ),
+        Claim::FloatingAddress(network, address, floating_ip) => (
+            StationKey::Address(network, address),
+            Holder::FloatingIp(floating_ip),
+        ),
         _ => return None,
     })
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use ipnet::IpNet;
 
-use super::{Handle, Owner, Place, Staged, View};
+use super::outside::why_dvr_mac;
+use super::{Handle, Staged, View};
 use crate::refusal::Refusal;
 use crate::resources::{
     Flood, Host, Kind, Location, Network, Port, Router, RouterInterface, RouterRoute, Segment,
@@ -26,7 +27,9 @@ pub(super) fn check(before: View<'_>, after: View<'_>, staged: &Staged) -> Resul
     }
     for (handle, new) in staged.routers.iter() {
         if let (Some(old), Some(new)) = (before.get(handle), new)
-            && (old.interfaces != new.interfaces || old.routes != new.routes)
+            && (old.interfaces != new.interfaces
+                || old.routes != new.routes
+                || old.external_gateway != new.external_gateway)
         {
             for (route, record) in after.routes_of(handle) {
                 check_route(record, after)
@@ -43,15 +46,19 @@ fn check_gateway_macs(
     router: &Router,
     view: View<'_>,
 ) -> Result<(), Refusal> {
-    for (index, own) in router.interfaces.iter().enumerate() {
-        let owners = view.owners(Place::DvrMac(own.mac));
-        if let Some(Owner::Host(host)) = owners.first() {
-            let message = format!(
-                "{} is the DVR MAC of {}: a gateway has a MAC of its own",
-                own.mac,
-                view.name_of(*host)
-            );
-            let field = format!("/interfaces/{index}/mac");
+    let interfaces = router.interfaces.iter().enumerate();
+    let inside = interfaces.clone();
+    let inside = inside.map(|(index, own)| (own.mac, format!("/interfaces/{index}/mac")));
+    let central = interfaces.filter_map(|(index, own)| {
+        let central = own.central.as_ref()?;
+        Some((central.mac, format!("/interfaces/{index}/central/mac")))
+    });
+    let outside = router.external_gateway.iter();
+    let outside = outside.flat_map(|outside| outside.gateways.iter().enumerate());
+    let outside =
+        outside.map(|(index, own)| (own.mac, format!("/external_gateway/gateways/{index}/mac")));
+    for (mac, field) in inside.chain(central).chain(outside) {
+        if let Some(message) = why_dvr_mac(mac, view) {
             return Err(Refusal::conflict(field, message).of(view.name_of(handle)));
         }
     }
@@ -204,11 +211,11 @@ fn check_route(route: &RouterRoute, view: View<'_>) -> Result<(), RouteFault> {
         return Err(fault(String::new(), router_field, true, message));
     }
     let interfaces = || "/interfaces".to_owned();
-    if let Some(message) = router.why_no_destination(&route.destination) {
+    if let Some(message) = router.why_no_destination(&route.destination, view) {
         return Err(fault(String::new(), interfaces(), true, message));
     }
     for (index, via) in route.via.iter().enumerate() {
-        if let Some(message) = router.why_no_next_hop(via) {
+        if let Some(message) = router.why_no_next_hop(via, view) {
             return Err(fault(format!("/via/{index}"), interfaces(), false, message));
         }
     }
@@ -250,11 +257,15 @@ fn networks_of(router: &Router) -> impl Iterator<Item = Handle<Network>> {
 
 /// True if frames of the network are sent to other hosts, as far as is known: to members, or to a group.
 fn reaches_other_hosts(network: Handle<Network>, view: View<'_>) -> bool {
-    let floods_to_group = view.get(network).is_some_and(|network| {
+    reaches_unknown_hosts(network, view) || view.has_members(network)
+}
+
+/// True if frames of the network are sent to a group.
+pub(super) fn reaches_unknown_hosts(network: Handle<Network>, view: View<'_>) -> bool {
+    view.get(network).is_some_and(|network| {
         matches!(network.segment, Segment::Vxlan(_))
             && matches!(network.flood, Flood::Multicast { .. })
-    });
-    floods_to_group || view.has_members(network)
+    })
 }
 
 /// Names what the request touches of the contradiction: the router, this host, or a station elsewhere.
@@ -272,13 +283,25 @@ fn no_dvr_mac(
         view.name_of(network),
         Host::NAME,
     );
-    if staged.routers.get(router).flatten().is_some() {
-        return Refusal::conflict("/distributed", message).of(view.name_of(router));
-    }
-    if let Some((host, _)) = view.local_host().or(before.local_host())
+    if staged.routers.get(router).flatten().is_none()
+        && let Some((host, _)) = view.local_host().or(before.local_host())
         && staged.hosts.get(host).is_some()
     {
         return Refusal::conflict("/dvr_mac", message).of(view.name_of(host));
+    }
+    blame_for_reach(network, (router, "/distributed", message), view, staged)
+}
+
+/// Names what the request touches of the network's reaching other hosts: the router with its field, or a station
+/// elsewhere, or the network.
+pub(super) fn blame_for_reach(
+    network: Handle<Network>,
+    (router, field, message): (Handle<Router>, &str, String),
+    view: View<'_>,
+    staged: &Staged,
+) -> Refusal {
+    if staged.routers.get(router).flatten().is_some() {
+        return Refusal::conflict(field, message).of(view.name_of(router));
     }
     let mut ports = staged.ports.iter();
     let is_elsewhere =

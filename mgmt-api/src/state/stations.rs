@@ -1,9 +1,14 @@
-//! No two stations of a network have one MAC or IP address: ports, gateways and static entries alike.
+//! No two stations of a network have one MAC or IP address: ports, gateways, floating IPs and static entries alike.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::fingerprints::{Station, StationKey};
 use super::{Handle, Holder, View};
+use crate::mac::Mac;
 use crate::refusal::Refusal;
-use crate::resources::{Kind, Port, Router, StaticFdb};
+use crate::resources::{External, FloatingIp, Kind, Network, Port, Router, StaticFdb};
 
 /// Refuses addresses that someone else has too, now that all is staged.
 pub(super) fn check(doubtful: &[(StationKey, Holder)], view: View<'_>) -> Result<(), Refusal> {
@@ -21,8 +26,10 @@ impl Holder {
     /// The claim may have been given back by a later request of the same transaction.
     fn still_has(self, key: StationKey, view: View<'_>) -> bool {
         match self {
-            Self::Port(port) => view.get(port).is_some_and(|port| port.has(key)),
-            Self::Gateway(router) => view.get(router).is_some_and(|router| router.has(key)),
+            Self::Port(handle) => has(handle, key, view),
+            Self::Gateway(handle) => has(handle, key, view),
+            Self::FloatingGateway(handle) => has(handle, key, view),
+            Self::FloatingIp(handle) => has(handle, key, view),
             // Its key is the address.
             Self::Static(entry) => view.get(entry).is_some(),
         }
@@ -33,6 +40,8 @@ impl Holder {
             Self::Port(port) => view.name_of(port),
             Self::Gateway(router) => view.name_of(router),
             Self::Static(entry) => view.name_of(entry),
+            Self::FloatingGateway(network) => view.name_of(network),
+            Self::FloatingIp(floating_ip) => view.name_of(floating_ip),
         }
     }
 
@@ -49,25 +58,79 @@ impl Holder {
                 }
             },
             Self::Gateway(router) => gateway_field(key, router, view),
+            Self::FloatingGateway(network) => host_gateway_field(key, network, view),
+            Self::FloatingIp(_) => "/address".to_owned(),
             // The key is no field of the document.
             Self::Static(_) => String::new(),
         }
     }
 }
 
-fn gateway_field(key: StationKey, router: Handle<Router>, view: View<'_>) -> String {
-    let interfaces = view.get(router).map(|router| &router.interfaces[..]);
-    let interfaces = interfaces.unwrap_or_default();
-    let mut numbered = interfaces.iter().enumerate();
-    let Some((index, own)) = numbered.find(|(_, own)| own.network == key.network()) else {
-        return "/interfaces".to_owned();
-    };
+fn has<K: Station>(handle: Handle<K>, key: StationKey, view: View<'_>) -> bool {
+    let record = view.get(handle);
+    record.is_some_and(|record| record.has(handle, key))
+}
+
+/// Where something has this address: as its MAC, or which of its addresses.
+fn part(key: StationKey, mac: Mac, addresses: impl Iterator<Item = IpAddr>) -> Option<String> {
     match key {
-        StationKey::Mac(..) => format!("/interfaces/{index}/mac"),
-        StationKey::Address(_, address) => {
-            let at = own.addresses.iter().position(|own| own.addr() == address);
-            format!("/interfaces/{index}/addresses/{}", at.unwrap_or(0))
+        StationKey::Mac(_, wanted) => (wanted == mac).then(|| "mac".to_owned()),
+        StationKey::Address(_, wanted) => {
+            let mut addresses = addresses.enumerate();
+            let (index, _) = addresses.find(|(_, own)| *own == wanted)?;
+            Some(format!("addresses/{index}"))
         }
+    }
+}
+
+fn gateway_field(key: StationKey, router: Handle<Router>, view: View<'_>) -> String {
+    let Some(router) = view.get(router) else {
+        return String::new();
+    };
+    let interfaces = router.interfaces.iter().enumerate();
+    let mut near = interfaces.filter(|(_, own)| own.network == key.network());
+    let inside = near.find_map(|(index, own)| {
+        let at = format!("/interfaces/{index}");
+        let gateway = part(key, own.mac, own.addresses.iter().map(IpNet::addr));
+        let central = || {
+            let central = own.central.as_ref()?;
+            let part = part(key, central.mac, central.addresses.iter().copied())?;
+            Some(format!("{at}/central/{part}"))
+        };
+        gateway.map(|part| format!("{at}/{part}")).or_else(central)
+    });
+    let outside = || {
+        let outside = router.external_gateway.as_ref()?;
+        let mut gateways = outside.gateways.iter().enumerate();
+        gateways.find_map(|(index, own)| {
+            let part = part(key, own.mac, own.addresses.iter().map(IpNet::addr))?;
+            Some(format!("/external_gateway/gateways/{index}/{part}"))
+        })
+    };
+    inside
+        .or_else(outside)
+        .unwrap_or_else(|| "/interfaces".to_owned())
+}
+
+fn host_gateway_field(key: StationKey, network: Handle<Network>, view: View<'_>) -> String {
+    const AT: &str = "/external/floating_ip_gateways";
+    let external = view
+        .get(network)
+        .and_then(|network| network.external.as_ref());
+    let position = |external: &External| {
+        let mut gateways = external.floating_ip_gateways.iter();
+        gateways.position(|own| match key {
+            StationKey::Mac(_, mac) => own.mac == mac,
+            StationKey::Address(_, address) => own.address.map(IpAddr::V4) == Some(address),
+        })
+    };
+    let part = match key {
+        StationKey::Mac(..) => "mac",
+        StationKey::Address(..) => "address",
+    };
+    match external.and_then(position) {
+        Some(index) => format!("{AT}/{index}/{part}"),
+        None => AT.to_owned(),
     }
 }
 
@@ -86,11 +149,16 @@ fn station_taken(key: StationKey, holder: Holder, other: Holder, view: View<'_>)
             "{what} is already that of the gateway of {other_name} in network {network}: choose another, \
              or change that router first, or in the same transaction"
         ),
+        (_, Holder::FloatingGateway(_)) => format!(
+            "{what} is already that of a host's gateway for floating IPs in network {network}: choose another, or change \
+             that network first, or in the same transaction"
+        ),
         _ => format!(
             "{what} is already that of {other_name} in network {network}: change or delete that {} first, \
              or in the same transaction",
             match other {
                 Holder::Static(_) => StaticFdb::SINGULAR,
+                Holder::FloatingIp(_) => FloatingIp::SINGULAR,
                 _ => Port::SINGULAR,
             }
         ),

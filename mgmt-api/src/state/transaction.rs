@@ -212,6 +212,10 @@ impl<'a> Transaction<'a> {
             match holder {
                 Holder::Port(port) => self.staged.port_keys.insert(fingerprint, port),
                 Holder::Gateway(router) => self.staged.gateway_keys.insert(fingerprint, router),
+                Holder::FloatingGateway(network) => {
+                    self.staged.host_gateway_keys.insert(fingerprint, network);
+                }
+                Holder::FloatingIp(own) => self.staged.floating_keys.insert(fingerprint, own),
                 // Found by its key.
                 Holder::Static(_) => {}
             }

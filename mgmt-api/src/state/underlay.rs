@@ -136,7 +136,7 @@ fn check_network(
         && mtu > largest
     {
         let message = match network.segment {
-            Segment::Vlan { .. } => {
+            Segment::Vlan { .. } | Segment::Flat { .. } => {
                 format!(
                     "the MTU of {name} ({mtu}) exceeds that of its interface ({largest}): lower it, or raise the interface's"
                 )

@@ -1,9 +1,11 @@
 //! What concerns several resources at once, checked when a request is wholly staged.
 
 use super::fingerprints::StationKey;
-use super::{Handle, Holder, Owner, Place, Staged, Used, View, routing, stations, underlay};
+use super::{
+    Handle, Holder, Owner, Place, Staged, Used, View, outside, routing, stations, underlay,
+};
 use crate::refusal::{Code, Refusal};
-use crate::resources::{Attachment, Kind, KindVisitor, Network, each_kind};
+use crate::resources::{Attachment, FloatingIp, Kind, KindVisitor, Network, each_kind};
 use crate::state::Claim;
 
 /// The resource that made a claim, to be named if the claim is refused.
@@ -43,7 +45,8 @@ impl Checks {
         stations::check(&self.stations, after)?;
         self.check_removed(after)?;
         underlay::check(before, after, staged)?;
-        routing::check(before, after, staged)
+        routing::check(before, after, staged)?;
+        outside::check(before, after, staged)
     }
 
     fn check_places(&self, view: View<'_>) -> Result<(), Refusal> {
@@ -139,6 +142,18 @@ fn place_taken(
             );
             (attachment_field(place, owner, origin, view), message)
         }
+        Place::Fixed(_, address) => {
+            let message = format!(
+                "{address} has a floating IP already, {other_name}: a station has one on a router"
+            );
+            (floating_field(place, owner, view), message)
+        }
+        Place::Forwarded(_, protocol, to) => {
+            let message = format!(
+                "{other_name} forwards a {protocol} port to {to} already: what it sends could leave by one only"
+            );
+            (floating_field(place, owner, view), message)
+        }
     };
     Refusal::conflict(field, message).of(origin.name(view))
 }
@@ -194,11 +209,33 @@ fn attachment_field(place: Place, owner: Owner, origin: Origin, view: View<'_>) 
     }
 }
 
+/// The field of a floating IP that claims a place inside.
+fn floating_field(place: Place, owner: Owner, view: View<'_>) -> String {
+    let floating_ip = match owner {
+        Owner::FloatingIp(handle) => view.get(handle),
+        _ => None,
+    };
+    let forwarded = |own: &FloatingIp| {
+        let mut forwardings = own.forwardings.iter();
+        forwardings.position(|own| {
+            matches!(place, Place::Forwarded(_, protocol, to) if own.protocol == protocol && own.to == to)
+        })
+    };
+    match (place, floating_ip) {
+        (Place::Forwarded(..), Some(own)) => {
+            format!("/forwardings/{}/to", forwarded(own).unwrap_or(0))
+        }
+        (_, Some(own)) => own.fixed_field().to_owned(),
+        (_, None) => String::new(),
+    }
+}
+
 fn owner_name(owner: Owner, view: View<'_>) -> String {
     match owner {
         Owner::Interface(interface) => view.name_of(interface),
         Owner::Host(host) => view.name_of(host),
         Owner::Network(network) => view.name_of(network),
+        Owner::FloatingIp(floating_ip) => view.name_of(floating_ip),
     }
 }
 

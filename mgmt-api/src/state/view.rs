@@ -4,14 +4,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::claims::{self, StagedTallies};
+use super::claims::{self, Anchor, StagedTallies};
 use super::fingerprints::{Fingerprints, Station, StationKey, fingerprint};
 use super::{Handle, Holder, Owner, Place, Staged, State, Used};
 use crate::control::{Device, Facts};
 use crate::id::Id;
 use crate::resources::{
-    Attachment, DeviceIndex, Flood, Host, Interface, Kind, Network, Port, Router, RouterInterface,
-    RouterRoute, Segment, StaticFdb,
+    Attachment, DeviceIndex, ExternalGateway, FloatingIp, Flood, Host, Interface, Kind, Location,
+    NatLimits, NatSettings, Network, Port, Router, RouterInterface, RouterRoute, Segment,
+    SettingsKey, StaticFdb, Tenant,
 };
 
 /// Outer Ethernet, IPv4, UDP and VXLAN headers take 50 bytes from the underlay's MTU: 20 + 8 + 8 and
@@ -112,7 +113,7 @@ impl<'a> View<'a> {
             .into_iter()
             .find_map(|owner| match owner {
                 Owner::Network(network) => Some(network),
-                Owner::Interface(_) | Owner::Host(_) => None,
+                Owner::Interface(_) | Owner::Host(_) | Owner::FloatingIp(_) => None,
             })
     }
 
@@ -128,11 +129,20 @@ impl<'a> View<'a> {
 
     /// True if the network floods to a remote host, or would if it were no VLAN segment.
     pub(super) fn has_members(self, network: Handle<Network>) -> bool {
-        !self
-            .state
-            .tallies
-            .members(self.tallies(), network)
-            .is_empty()
+        !self.all_members_of(network).is_empty()
+    }
+
+    /// The remote hosts with a part in the network, or that would have one if it were no VLAN segment.
+    pub(super) fn all_members_of(self, network: Handle<Network>) -> Vec<Handle<Host>> {
+        self.state.tallies.members(self.tallies(), network)
+    }
+
+    /// True if there are floating IPs, or were before.
+    pub(super) fn has_floating_ips(self) -> bool {
+        let staged = self
+            .staged
+            .is_some_and(|staged| staged.floating_ips.len() > 0);
+        staged || !self.state.floating_ips.is_empty()
     }
 
     /// Every interface and tag that belongs to a network or the underlay, without regard to a transaction.
@@ -223,6 +233,113 @@ impl<'a> View<'a> {
             .filter_map(move |handle| Some((handle, self.get(handle)?)))
     }
 
+    /// The routers with their way outside in the network, in the order of their handles.
+    pub fn routers_outside_by(
+        self,
+        network: Handle<Network>,
+    ) -> impl Iterator<Item = Handle<Router>> {
+        let routers = self.state.tallies.routers_outside(self.tallies(), network);
+        routers.into_iter()
+    }
+
+    /// The next routers outside: those that are named, or else for each address family the gateway of the subnet that the
+    /// central gateway is in, or of the first subnet that has one.
+    #[must_use]
+    pub fn next_hops_outside(self, outside: &ExternalGateway) -> Vec<IpAddr> {
+        if let Some(named) = &outside.next_hops {
+            return named.to_vec();
+        }
+        let Some(network) = self.get(outside.network) else {
+            return Vec::new();
+        };
+        let of_family = |is_ipv4: bool| {
+            let central = outside.central().into_iter();
+            let own = central.flat_map(|central| &central.addresses);
+            let own = own.filter_map(|own| network.subnet_of(own.addr()));
+            let mut gateways = own
+                .chain(&network.subnets)
+                .filter_map(|subnet| subnet.gateway);
+            gateways.find(|gateway| gateway.is_ipv4() == is_ipv4)
+        };
+        [true, false].into_iter().filter_map(of_family).collect()
+    }
+
+    /// The floating IPs that a router translates or has reserved.
+    pub fn floating_ips_of(
+        self,
+        router: Handle<Router>,
+    ) -> impl Iterator<Item = (Handle<FloatingIp>, &'a FloatingIp)> {
+        self.floating_ips_at(Anchor::Router(router))
+    }
+
+    /// The floating IPs that lead to a port, whole.
+    pub fn floating_ips_of_port(
+        self,
+        port: Handle<Port>,
+    ) -> impl Iterator<Item = (Handle<FloatingIp>, &'a FloatingIp)> {
+        self.floating_ips_at(Anchor::Port(port))
+    }
+
+    /// The floating IPs of an external network.
+    pub fn floating_ips_in(
+        self,
+        network: Handle<Network>,
+    ) -> impl Iterator<Item = (Handle<FloatingIp>, &'a FloatingIp)> {
+        self.floating_ips_at(Anchor::Network(network))
+    }
+
+    fn floating_ips_at(
+        self,
+        anchor: Anchor,
+    ) -> impl Iterator<Item = (Handle<FloatingIp>, &'a FloatingIp)> {
+        let found = self.state.tallies.floating_ips(self.tallies(), anchor);
+        let found = found.into_iter();
+        found.filter_map(move |handle| Some((handle, self.get(handle)?)))
+    }
+
+    /// True if the host of the floating IP's port translates it, false if that of the central gateway does.
+    #[must_use]
+    pub fn is_distributed(self, floating_ip: &FloatingIp) -> bool {
+        let router = floating_ip.router.and_then(|router| self.get(router));
+        floating_ip.fixed.is_some()
+            && floating_ip.port.is_some()
+            && floating_ip.distributed.unwrap_or(true)
+            && router.is_some_and(|router| router.distributed)
+    }
+
+    /// The remote host that translates a floating IP (inner `None`: this one does); `None` if it is reserved only.
+    #[must_use]
+    pub fn host_of_floating_ip(self, floating_ip: &FloatingIp) -> Option<Option<Handle<Host>>> {
+        if !floating_ip.is_associated() {
+            return None;
+        }
+        if self.is_distributed(floating_ip) {
+            let port = self.get(floating_ip.port?)?;
+            return Some(match port.location {
+                Location::Remote(host) => Some(host),
+                Location::Local(_) => None,
+            });
+        }
+        Some(self.get(floating_ip.router?)?.central_host())
+    }
+
+    /// The settings of address translation in force.
+    #[must_use]
+    pub fn nat_settings(self) -> NatSettings {
+        let settings = self.find::<NatSettings>(&SettingsKey);
+        let settings = settings.and_then(|handle| self.get(handle));
+        settings.copied().unwrap_or_default()
+    }
+
+    /// The limits of a tenant in force, whether it is one of `tenants` or not.
+    #[must_use]
+    pub fn nat_limits(self, tenant: &Id) -> NatLimits {
+        let others = self.nat_settings().limits;
+        let tenant = self.find::<Tenant>(tenant);
+        let tenant = tenant.and_then(|handle| self.get(handle));
+        tenant.map_or(others, |tenant| tenant.nat.over(others))
+    }
+
     /// The MTU of an interface: its own or its device's.
     #[must_use]
     pub fn interface_mtu(self, interface: &Interface) -> u16 {
@@ -270,7 +387,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn largest_network_mtu(self, network: &Network) -> Option<u16> {
         match network.segment {
-            Segment::Vlan { interface, .. } => self
+            Segment::Vlan { interface, .. } | Segment::Flat { interface } => self
                 .get(interface)
                 .map(|interface| self.interface_mtu(interface)),
             Segment::Vxlan(_) => self
@@ -306,6 +423,11 @@ impl<'a> View<'a> {
         let ports = self.stations(key, fingerprint, &self.state.port_keys, staged);
         let staged = self.staged.map(|staged| &staged.gateway_keys);
         let gateways = self.stations(key, fingerprint, &self.state.gateway_keys, staged);
+        let staged = self.staged.map(|staged| &staged.host_gateway_keys);
+        let base = &self.state.host_gateway_keys;
+        let hosts = self.stations(key, fingerprint, base, staged);
+        let staged = self.staged.map(|staged| &staged.floating_keys);
+        let floating_ips = self.stations(key, fingerprint, &self.state.floating_keys, staged);
         let entry = match key {
             StationKey::Mac(network, mac) => self.find_at::<StaticFdb>(&(network, mac)),
             StationKey::Address(..) => None,
@@ -313,6 +435,8 @@ impl<'a> View<'a> {
         ports
             .map(Holder::Port)
             .chain(gateways.map(Holder::Gateway))
+            .chain(hosts.map(Holder::FloatingGateway))
+            .chain(floating_ips.map(Holder::FloatingIp))
             .chain(entry.map(Holder::Static))
     }
 
@@ -322,7 +446,7 @@ impl<'a> View<'a> {
         let mut holders = self.holders(StationKey::Address(network, address));
         holders.find_map(|holder| match holder {
             Holder::Port(port) => self.get(port),
-            Holder::Gateway(_) | Holder::Static(_) => None,
+            _ => None,
         })
     }
 
@@ -341,8 +465,10 @@ impl<'a> View<'a> {
         });
         let came = staged.into_iter();
         let came = came.flat_map(move |staged| staged.candidates(fingerprint));
-        kept.chain(came)
-            .filter(move |handle| self.get(*handle).is_some_and(|record| record.has(key)))
+        kept.chain(came).filter(move |handle| {
+            self.get(*handle)
+                .is_some_and(|record| record.has(*handle, key))
+        })
     }
 
     fn tallies(self) -> Option<&'a StagedTallies> {

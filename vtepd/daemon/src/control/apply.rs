@@ -537,7 +537,7 @@ impl Control {
 fn vni_of(network: &ApiNetwork) -> Option<Vni> {
     match network.segment {
         Segment::Vxlan(vni) => Vni::new(vni.get()),
-        Segment::Vlan { .. } => None,
+        Segment::Vlan { .. } | Segment::Flat { .. } => None,
     }
 }
 
