@@ -13,7 +13,8 @@ impl Translator {
     /// What does not hold.
     pub fn audit(&self) -> Result<(), String> {
         self.audit_sessions()?;
-        self.audit_ports()
+        self.audit_ports()?;
+        self.outbound_only.audit()
     }
 
     /// Each session is found from both sides, no two share a tuple on either, and all that is counted is counted right.

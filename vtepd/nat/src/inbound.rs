@@ -373,8 +373,7 @@ impl Translator {
             .holds
             .hold(rules.subscriber().0, &mut self.subscribers, limits)
             .ok_or(Refusal::HoldFull)?;
-        self.unsolicited
-            .push(number, Awaited::Session(key), now);
+        self.unsolicited.push(number, Awaited::Session(key), now);
         Ok(Verdict::Hold(number))
     }
 

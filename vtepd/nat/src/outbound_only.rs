@@ -291,6 +291,27 @@ impl OutboundOnly {
         self.end_earlier(subscribers, work) || due
     }
 
+    /// See [`Translator::audit`]: each session is found, and no other with its key.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let places = 0..self.slab.capacity() as u32;
+        let flow = |number: u32| self.slab.get(number);
+        let live = |number: &u32| flow(*number).is_some_and(|flow| flow.state != State::Vacant);
+        for number in places.clone().filter(live) {
+            if flow(number).is_some_and(|flow| self.find(&flow.key) != Some(number)) {
+                return Err(format!(
+                    "IPv6 session {number} is not found, or another with its key"
+                ));
+            }
+        }
+        let (counted, used) = (places.filter(live).count(), self.slab.used());
+        if counted != used {
+            return Err(format!(
+                "{used} places are taken for {counted} IPv6 sessions"
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.slab.bytes() + self.index.bytes() + self.wheel.bytes() + size_of_val(&*self.epochs)
     }
@@ -511,9 +532,7 @@ impl Translator {
         view: &ViewV6,
         now: u32,
     ) -> Result<Verdict, Refusal> {
-        let identification = view
-            .fragment
-            .map_or(0, |fragment| fragment.identification);
+        let identification = view.fragment.map_or(0, |fragment| fragment.identification);
         let key = self.fragment_key_v6(rules, view, identification);
         let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
         Ok(match fragments.later(key, &mut with, now)? {

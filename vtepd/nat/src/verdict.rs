@@ -1,8 +1,8 @@
 //! What becomes of a packet.
 
-use vtepd_wire::{Malformed, icmpv6, icmpv6_error};
 use vtepd_wire::icmp::ADMINISTRATIVELY_PROHIBITED;
 use vtepd_wire::icmp_error::Error;
+use vtepd_wire::{Malformed, icmpv6, icmpv6_error};
 
 use crate::tcp::Direction;
 

@@ -111,11 +111,7 @@ impl ViewV6 {
 /// `None` when the header does not fit what is `seen` of it, or its `length` where that must hold it whole.
 #[inline]
 fn carries(protocol: u8, seen: &[u8], at: usize, length: Option<usize>) -> Option<Carries> {
-    let holds = |header: usize| {
-        length
-            .is_none_or(|length| length >= header)
-            .then_some(())
-    };
+    let holds = |header: usize| length.is_none_or(|length| length >= header).then_some(());
     let mut segment = SegmentV6 {
         protocol,
         ports: PortPair {

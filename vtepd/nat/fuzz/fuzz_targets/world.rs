@@ -58,6 +58,7 @@ pub fn world() -> World {
             outside: "10.100.0.9:80".parse().unwrap(),
             inside: "192.168.1.9:8080".parse().unwrap(),
         }],
+        outbound_only_ipv6: true,
         ..Description::default()
     };
     let rules = Rules::new(router, &description).unwrap();
