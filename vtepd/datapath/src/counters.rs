@@ -57,16 +57,22 @@ pub enum Stage {
     Output,
     /// Handing bursts to the devices.
     Transmit,
+    /// Deciding on what other workers have handed over, and sending it.
+    TakeOver,
+    /// Ending translations whose time is over.
+    Age,
 }
 
 impl Stage {
-    /// In the order of a packet.
-    pub const ALL: [Self; 5] = [
+    /// In the order of a packet, and what is beside its way.
+    pub const ALL: [Self; 7] = [
         Self::Receive,
         Self::Input,
         Self::Decide,
         Self::Output,
         Self::Transmit,
+        Self::TakeOver,
+        Self::Age,
     ];
 
     /// The name in metrics and the API.
@@ -77,6 +83,8 @@ impl Stage {
             Self::Decide => "decide",
             Self::Output => "output",
             Self::Transmit => "transmit",
+            Self::TakeOver => "take-over",
+            Self::Age => "age",
         }
     }
 }
@@ -106,6 +114,15 @@ pub struct WorkerCounters {
     pub originated: Counter,
     /// Packets that were routed.
     pub routed: Counter,
+    /// Packets that were handed over to other workers, which own their translations.
+    pub handed_over: Counter,
+    /// Packets that other workers have handed over to this one.
+    pub taken_over: Counter,
+    /// Packets that had to wait for a word of the translator: fragments before their first, and SYNs from
+    /// outside that nobody waits for.
+    pub kept: Counter,
+    /// Requests of the control thread that the translator refused.
+    pub nat_refused: Counter,
     /// Messages to the control thread that found its queue full.
     pub events_lost: Counter,
 }
@@ -126,6 +143,10 @@ impl WorkerCounters {
             replicas: Counter::default(),
             originated: Counter::default(),
             routed: Counter::default(),
+            handed_over: Counter::default(),
+            taken_over: Counter::default(),
+            kept: Counter::default(),
+            nat_refused: Counter::default(),
             events_lost: Counter::default(),
         })
     }

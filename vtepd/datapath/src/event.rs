@@ -8,6 +8,8 @@ use crossbeam::queue::ArrayQueue;
 use vtepd_tables::{AdjacencyIndex, FdbKey, InterfaceIndex, Neighbour, NetworkIndex, Tag};
 use vtepd_wire::Mac;
 
+use crate::nat_channel::NatChannel;
+
 /// From a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -158,6 +160,8 @@ pub struct Channel {
     pub commands: ArrayQueue<Command>,
     /// Control thread to worker: frames into networks.
     pub deliveries: ArrayQueue<Delivery>,
+    /// To and from the worker's translator.
+    pub nat: NatChannel,
 }
 
 impl Channel {
@@ -170,6 +174,7 @@ impl Channel {
             asked: ArrayQueue::new(LARGE),
             commands: ArrayQueue::new(commands),
             deliveries: ArrayQueue::new(LARGE),
+            nat: NatChannel::default(),
         }
     }
 

@@ -24,6 +24,8 @@
 //! | 2 may it, and where does it go | `decide.rs`, `guard.rs`, `learn/`, `resolution.rs`, `route/`, `metadata/` |
 //! | 3 out with it | `output.rs`, `encapsulate.rs` |
 //! | answers of the control thread | `services/`, `route/neighbours.rs` |
+//! | what workers and the control side say of translations | `nat_channel.rs`, `translators.rs` |
+//! | packets that wait for their translation, or for another worker | `again.rs`, `kept.rs` |
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -34,6 +36,7 @@
 )]
 
 mod advertisement;
+mod again;
 mod clock;
 mod context;
 pub mod counters;
@@ -44,10 +47,12 @@ mod encapsulate;
 mod event;
 mod guard;
 mod input;
+mod kept;
 pub mod learn;
 mod limit;
 pub mod memory;
 pub mod metadata;
+pub mod nat_channel;
 pub mod observer;
 mod output;
 pub mod packet;
@@ -55,18 +60,23 @@ mod pipeline;
 mod resolution;
 pub mod route;
 pub mod services;
+mod translators;
 pub mod underlay;
 mod worker;
 mod worker_state;
 
 pub use clock::Seconds;
+pub use context::{Frame, Handed};
 pub use counters::{Stage, WorkerCounters};
 pub use drop_reason::DropReason;
 pub use event::{
     Asked, Channel, Command, Delivery, Event, LargeFrame, Recipients, Service, SmallFrame,
 };
+pub use kept::Kept;
 pub use limit::Limits;
+pub use nat_channel::NatRequest;
 pub use packet::{Burst, Io, Packet};
 pub use pipeline::Pipeline;
+pub use translators::{AskError, SessionCursor, SessionPage, TranslatorHandle, Translators};
 pub use worker::{Idle, Worker};
 pub use worker_state::WorkerState;

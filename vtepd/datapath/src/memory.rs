@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crossbeam::queue::ArrayQueue;
 use vtepd_tables::InterfaceIndex;
 
+use crate::context::Handed;
 use crate::drop_reason::DropReason;
 use crate::packet::{BURST, Burst, Io, Packet};
 
@@ -200,9 +202,40 @@ pub struct MemoryIo {
     pub pool: Option<usize>,
     /// What [`Io::cycles`] says.
     pub cycles: u64,
+    crossings: Option<Crossings>,
+}
+
+/// A queue for each ordered pair of workers, as one of them sees them.
+struct Crossings {
+    worker: usize,
+    workers: usize,
+    /// By the worker that hands over, then by the one that takes.
+    queues: Arc<[ArrayQueue<(MemoryPacket, Handed)>]>,
+}
+
+impl Crossings {
+    fn queue(&self, from: usize, to: usize) -> Option<&ArrayQueue<(MemoryPacket, Handed)>> {
+        self.queues.get(from * self.workers + to)
+    }
 }
 
 impl MemoryIo {
+    /// The devices of several workers, by worker, that hand packets over to each other;
+    /// at most `room` wait on their way from one to another.
+    pub fn of_workers(workers: usize, room: usize) -> Vec<Self> {
+        let pairs = 0..workers * workers;
+        let queues: Arc<[_]> = pairs.map(|_| ArrayQueue::new(room)).collect();
+        let of = |worker| Self {
+            crossings: Some(Crossings {
+                worker,
+                workers,
+                queues: Arc::clone(&queues),
+            }),
+            ..Self::default()
+        };
+        (0..workers).map(of).collect()
+    }
+
     /// Puts a frame where the next poll finds it.
     pub fn arrive(&mut self, interface: InterfaceIndex, packet: MemoryPacket) {
         self.waiting.push_back((interface, packet));
@@ -242,6 +275,27 @@ impl Io for MemoryIo {
 
     fn discard(&mut self, _: MemoryPacket) {
         self.discarded += 1;
+    }
+
+    fn hand_over(
+        &mut self,
+        worker: u16,
+        packet: MemoryPacket,
+        handed: Handed,
+    ) -> Result<(), MemoryPacket> {
+        let to = usize::from(worker);
+        let crossings = self.crossings.as_ref();
+        let others = crossings.filter(|own| to != own.worker && to < own.workers);
+        match others.and_then(|own| own.queue(own.worker, to)) {
+            Some(queue) => queue.push((packet, handed)).map_err(|(packet, _)| packet),
+            None => Err(packet),
+        }
+    }
+
+    fn take_handed(&mut self) -> Option<(MemoryPacket, Handed)> {
+        let own = self.crossings.as_ref()?;
+        let mut to_us = (0..own.workers).filter_map(|from| own.queue(from, own.worker));
+        to_us.find_map(ArrayQueue::pop)
     }
 
     fn flush(&mut self, _: impl FnMut(InterfaceIndex, DropReason, u64)) {}

@@ -20,6 +20,7 @@ use crate::context::{Frame, OwnTags, Verdict};
 use crate::drop_reason::DropReason;
 use crate::encapsulate::{InnerFlow, encapsulate};
 use crate::event::{Delivery, Recipients};
+use crate::kept::Kept;
 use crate::observer::{Decision, Observer};
 use crate::packet::{Io, Packet};
 use crate::route::fragment;
@@ -32,6 +33,7 @@ pub(crate) struct Output<'a, I: Io, O: Observer> {
     pub state: &'a WorkerState,
     pub io: &'a mut I,
     pub held: &'a mut Held<I::Packet>,
+    pub kept: &'a mut Kept<I::Packet>,
     pub observer: &'a mut O,
 }
 
@@ -56,9 +58,17 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 self.observer.note(position, Decision::Reply(interface));
                 self.transmit(interface, packet);
             }
-            Verdict::HandOver { .. } => self.drop(position, packet, DropReason::HandOffFull),
-            Verdict::KeepForTranslation { .. } => {
-                self.drop(position, packet, DropReason::NatHoldFull);
+            Verdict::HandOver { worker, handed } => {
+                match self.io.hand_over(worker, packet, handed) {
+                    Ok(()) => self.state.counters.handed_over.add(1),
+                    Err(packet) => self.drop(position, packet, DropReason::HandOffFull),
+                }
+            }
+            Verdict::KeepForTranslation { number, handed } => {
+                self.state.counters.kept.add(1);
+                if let Some(packet) = self.kept.keep(number, packet, handed) {
+                    self.drop(position, packet, DropReason::NatHoldFull);
+                }
             }
             Verdict::ToProxy => self.send_to_proxy(position, packet),
             Verdict::Consumed => {

@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use vtepd_tables::InterfaceIndex;
 use vtepd_wire::checksum::Sum;
 
+use crate::context::Handed;
 use crate::drop_reason::DropReason;
 
 /// Packets of one poll.
@@ -92,6 +93,27 @@ pub trait Io {
 
     /// Frees a packet, at the latest by the next [`flush`](Self::flush).
     fn discard(&mut self, packet: Self::Packet);
+
+    /// Gives a packet to the worker with a number, at the latest by the next
+    /// [`flush`](Self::flush). What one worker gives another arrives in its order.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back: that worker's queue is full, or there is no other worker.
+    fn hand_over(
+        &mut self,
+        worker: u16,
+        packet: Self::Packet,
+        handed: Handed,
+    ) -> Result<(), Self::Packet> {
+        let _ = (worker, handed);
+        Err(packet)
+    }
+
+    /// The next packet that another worker has handed over.
+    fn take_handed(&mut self) -> Option<(Self::Packet, Handed)> {
+        None
+    }
 
     /// Sends and frees all that waits, and reports what devices and rings refused
     /// since the last call: interface, reason, frames.

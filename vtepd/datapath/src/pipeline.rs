@@ -8,20 +8,27 @@
 //!
 //! Each stage runs over the whole burst before the next begins: what one asks
 //! the caches for has arrived when the next one needs it.
+//!
+//! ```text
+//!   another worker's queue ─► take over ─┐
+//!   kept, and named by the translator ───┼─► decide, from the gateway on ─► output
+//! ```
 
 use vtepd_tables::{InterfaceIndex, View};
 
+use crate::again::Again;
 use crate::context::{Ingress, Verdict};
 use crate::counters::Stage;
 use crate::decide::Decide;
 use crate::drop_reason::DropReason;
 use crate::event::Delivery;
 use crate::input::input;
+use crate::kept::Kept;
 use crate::observer::Observer;
 use crate::output::Output;
 use crate::packet::{BURST, Burst, Io, Packet};
 use crate::route::held::Held;
-use crate::worker_state::WorkerState;
+use crate::worker_state::{FEW_HELD, WorkerState};
 
 /// How many packets ahead the headers are fetched.
 const AHEAD: usize = 4;
@@ -31,12 +38,82 @@ pub struct Pipeline<P> {
     /// Of the packets of the burst, by position.
     verdicts: [Verdict; BURST],
     held: Held<P>,
+    kept: Kept<P>,
 }
 
 impl<P: Packet> Pipeline<P> {
+    /// With room for `kept` packets that wait for a word of the translator
+    /// ([`most_held`](vtepd_nat::Translator::most_held)).
+    pub fn new(kept: usize) -> Self {
+        Self {
+            verdicts: [Verdict::Consumed; BURST],
+            held: Held::default(),
+            kept: Kept::new(kept),
+        }
+    }
+
     /// Packets that wait for a neighbour.
     pub fn held(&self) -> &Held<P> {
         &self.held
+    }
+
+    /// Packets that wait for a word of the translator.
+    pub fn kept(&self) -> &Kept<P> {
+        &self.kept
+    }
+
+    /// Takes what other workers have handed over through the rest of the stages. Returns how much there was.
+    #[inline]
+    pub fn take_over<I: Io<Packet = P>, O: Observer>(
+        &mut self,
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        io: &mut I,
+        observer: &mut O,
+    ) -> usize {
+        let mut again = self.again(tables, state, io, observer);
+        let begin = again.io.cycles();
+        let taken = again.take_over();
+        if taken > 0 {
+            let spent = io.cycles().wrapping_sub(begin);
+            state.counters.taken_over.add(taken as u64);
+            state.counters.spend(Stage::TakeOver, spent);
+        }
+        taken
+    }
+
+    /// Lets the translator's time pass, with at most `work` steps of each kind. Whether more is left.
+    pub fn age<I: Io<Packet = P>, O: Observer>(
+        &mut self,
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        io: &mut I,
+        observer: &mut O,
+        work: u32,
+    ) -> bool {
+        let begin = io.cycles();
+        let more = state.translator.tick(state.seconds, work);
+        self.again(tables, state, io, observer).release();
+        let spent = io.cycles().wrapping_sub(begin);
+        state.counters.spend(Stage::Age, spent);
+        more
+    }
+
+    fn again<'a, I: Io<Packet = P>, O: Observer>(
+        &'a mut self,
+        tables: &'a View<'a>,
+        state: &'a mut WorkerState,
+        io: &'a mut I,
+        observer: &'a mut O,
+    ) -> Again<'a, I, O> {
+        Again {
+            tables,
+            state,
+            io,
+            held: &mut self.held,
+            kept: &mut self.kept,
+            observer,
+        }
     }
 
     /// Sends what has waited long enough, or for a neighbour that is known by now.
@@ -61,6 +138,7 @@ impl<P: Packet> Pipeline<P> {
                 state,
                 io,
                 held: &mut self.held,
+                kept: &mut self.kept,
                 observer,
             };
             output.dispose(0, freed.packet, verdict);
@@ -87,6 +165,7 @@ impl<P: Packet> Pipeline<P> {
             state,
             io,
             held: &mut self.held,
+            kept: &mut self.kept,
             observer,
         };
         match packet.append(delivery.frame.len()) {
@@ -99,12 +178,10 @@ impl<P: Packet> Pipeline<P> {
     }
 }
 
-impl<P> Default for Pipeline<P> {
+impl<P: Packet> Default for Pipeline<P> {
+    /// For a worker whose translator nobody has given another size.
     fn default() -> Self {
-        Self {
-            verdicts: [Verdict::Consumed; BURST],
-            held: Held::default(),
-        }
+        Self::new(FEW_HELD as usize)
     }
 }
 
@@ -131,6 +208,7 @@ impl<P: Packet> Pipeline<P> {
             state,
             io,
             held: &mut self.held,
+            kept: &mut self.kept,
             observer,
         };
         for (position, (packet, verdict)) in burst.drain(..).zip(&self.verdicts).enumerate() {
@@ -146,6 +224,7 @@ impl<P: Packet> Pipeline<P> {
         state
             .counters
             .spend(Stage::Output, done.wrapping_sub(decided));
+        self.again(tables, state, io, observer).release();
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use crate::counters::Stage;
 use crate::drop_reason::DropReason;
 use crate::event::Command;
 use crate::observer::Unobserved;
-use crate::packet::{Burst, Io, Packet};
+use crate::packet::{BURST, Burst, Io, Packet};
 use crate::pipeline::Pipeline;
 use crate::worker_state::WorkerState;
 
@@ -28,6 +28,10 @@ pub enum Idle {
 /// closely does not wait for a timer.
 const POLLS_BEFORE_SLEEP: u32 = 64;
 
+/// Translations that are ended in a turn, when many are due: as many as a burst can begin. It takes less time
+/// than the burst, and no session lasts longer for it: what is overdue is not used any more.
+const AGEING_STEPS: u32 = BURST as u32;
+
 /// One worker.
 pub struct Worker<I: Io> {
     io: I,
@@ -36,6 +40,8 @@ pub struct Worker<I: Io> {
     pipeline: Pipeline<I::Packet>,
     /// The second in which waiting packets were last looked at.
     looked_at: u16,
+    /// The second up to which translations have been aged; `None` while work is left.
+    aged: Option<u32>,
     clock: Arc<Seconds>,
     idle: Idle,
 }
@@ -49,12 +55,14 @@ impl<I: Io> Worker<I> {
         idle: Idle,
         clock: Arc<Seconds>,
     ) -> Self {
+        let pipeline = Pipeline::new(state.translator.most_held());
         Self {
             io,
             reader,
             state,
-            pipeline: Pipeline::default(),
+            pipeline,
             looked_at: 0,
+            aged: None,
             clock,
             idle,
         }
@@ -87,6 +95,9 @@ impl<I: Io> Worker<I> {
     #[inline]
     pub fn once(&mut self) -> bool {
         self.state.set_time(self.clock.get());
+        // Before any look at the tables: whoever sees rules has opened their pools.
+        let heard = self.state.attend();
+        let taken = self.take_over();
         let mut packets = 0;
         let mut burst = Burst::new();
         for queue in 0..self.io.queues() {
@@ -112,17 +123,24 @@ impl<I: Io> Worker<I> {
         if !self.pipeline.held().is_empty() && self.looked_at != self.state.now {
             self.resume();
         }
+        let more = self.aged != Some(self.state.seconds) && self.age();
+        self.state.tell_of_translations();
         let begin = self.io.cycles();
         self.flush();
         self.reader.quiescent();
         let counters = &self.state.counters;
         counters.loops.add(1);
-        if packets > 0 {
+        if packets + taken > 0 {
             counters.spend(Stage::Transmit, self.io.cycles().wrapping_sub(begin));
             counters.busy_loops.add(1);
             counters.packets.add(packets as u64);
         }
-        packets > 0 || commands
+        packets + taken > 0 || commands || heard || more
+    }
+
+    /// This worker's state.
+    pub fn state(&self) -> &WorkerState {
+        &self.state
     }
 
     fn flush(&mut self) {
@@ -175,6 +193,29 @@ impl<I: Io> Worker<I> {
         self.looked_at = self.state.now;
         self.pipeline
             .resume(&tables, &mut self.state, &mut self.io, &mut Unobserved);
+    }
+
+    /// Takes over what other workers have handed to this one.
+    #[inline]
+    fn take_over(&mut self) -> usize {
+        let tables = self.reader.view();
+        self.pipeline
+            .take_over(&tables, &mut self.state, &mut self.io, &mut Unobserved)
+    }
+
+    /// Ends translations whose time is over, some in each turn. Whether more are left.
+    #[cold]
+    fn age(&mut self) -> bool {
+        let tables = self.reader.view();
+        let Self {
+            state,
+            io,
+            pipeline,
+            ..
+        } = self;
+        let more = pipeline.age(&tables, state, io, &mut Unobserved, AGEING_STEPS);
+        self.aged = (!more).then_some(self.state.seconds);
+        more
     }
 
     fn deliver(&mut self) -> bool {

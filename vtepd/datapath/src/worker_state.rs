@@ -13,6 +13,7 @@ use crate::drop_reason::DropReason;
 use crate::event::{Asked, Channel, Event, LargeFrame, Service};
 use crate::learn::RecentlySeen;
 use crate::limit::{Class, Limiter, Limits};
+use crate::nat_channel::{Letters, Question};
 use crate::packet::Packet;
 
 /// Flow hash, counters, translations, the channel to the control thread, and the time.
@@ -30,6 +31,8 @@ pub struct WorkerState {
     channel: Arc<Channel>,
     recently_seen: RecentlySeen,
     limiter: Limiter,
+    /// What this worker is being asked about its translations.
+    question: Option<Box<Question>>,
 }
 
 impl WorkerState {
@@ -44,6 +47,7 @@ impl WorkerState {
             channel,
             recently_seen: RecentlySeen::default(),
             limiter: Limiter::new(Limits::default()),
+            question: None,
         }
     }
 
@@ -65,6 +69,58 @@ impl WorkerState {
     pub fn set_time(&mut self, seconds: u32) {
         self.seconds = seconds;
         self.now = seconds as u16;
+    }
+
+    /// Hears what the control thread has to say about translations: carries all requests out, and answers
+    /// a question, or a part of one. Whether there was anything. To be done at the beginning of a turn, before the
+    /// tables are looked at: [`crate::nat_channel`] says why.
+    #[inline]
+    pub fn attend(&mut self) -> bool {
+        let nat = &self.channel.nat;
+        let letters = nat.fetch();
+        let asked = self.question.is_some() || !nat.questions.is_empty();
+        let heard = letters.is_some() || asked;
+        if let Some(letters) = letters {
+            self.carry_out(letters);
+        }
+        if asked {
+            self.answer();
+        }
+        heard
+    }
+
+    #[cold]
+    fn carry_out(&mut self, mut letters: Box<Letters>) {
+        for request in letters.drain() {
+            if request.carry_out(&mut self.translator).is_err() {
+                self.counters.nat_refused.add(1);
+            }
+        }
+        self.channel.nat.give_back(letters);
+    }
+
+    #[cold]
+    fn answer(&mut self) {
+        let nat = &self.channel.nat;
+        let Some(mut question) = self.question.take().or_else(|| nat.questions.pop()) else {
+            return;
+        };
+        if question.step(&mut self.translator, self.seconds) {
+            // There is room: nobody asks again who has not been answered.
+            let _ = nat.answers.push(question);
+        } else {
+            self.question = Some(question);
+        }
+    }
+
+    /// Tells the control thread what has run out.
+    #[inline]
+    pub(crate) fn tell_of_translations(&mut self) {
+        while let Some(event) = self.translator.next_event() {
+            if self.channel.nat.events.push(event).is_err() {
+                self.counters.events_lost.add(1);
+            }
+        }
     }
 
     /// Whether who sent `frame` may have one more of this within the second.
@@ -125,6 +181,9 @@ impl WorkerState {
     }
 }
 
+/// Packets that wait for a translator which nobody has given another size.
+pub(crate) const FEW_HELD: u32 = 64;
+
 /// Enough for tests, and for explaining a packet.
 fn small_translator() -> Translator {
     let capacity = Capacity {
@@ -132,7 +191,8 @@ fn small_translator() -> Translator {
         pools: 16,
         subscribers: 16,
         datagrams: 64,
-        held: 64,
+        held: FEW_HELD,
+        outbound_only: 64,
     };
     // Nobody else knows the worker's own, which the daemon gives it.
     let hash = KeyedHash::new(0, 0);
