@@ -4,7 +4,7 @@
 The description is vtepd's state document, for all hosts together: a port says the host it lives on, a host its underlay
 address with the prefix length. From it come the document that the vtepd on a host is given (state), the end hosts that
 have to be built (vms), the Open vSwitch host that stands beside it (ovs_dvr.py), and what may be seen on the wires
-between them (verify_cloud.py). Nothing of the cloud is said twice, and so no two can disagree.
+between them (verify_cloud.py). Nothing of the cloud is said twice, and so no two can disagree. A host may say its `gateway` on the underlay.
 
     cloud.py CLOUD state HOST     what the vtepd on HOST is told
     cloud.py CLOUD vms HOST       its ports: name mac mtu vlan gateways addresses, a line each, lists with commas, - for none
@@ -53,7 +53,7 @@ class Cloud:
         self.document = document
         self.hosts = document["hosts"]
         self.networks = document["networks"]
-        self.ports = document["ports"]
+        self.ports = document.get("ports", {})
         self.gateways = [
             Gateway(name, interface)
             for name, router in document.get("routers", {}).items()
@@ -96,11 +96,10 @@ class Cloud:
     def state(self, here):
         """The document for the vtepd on that host."""
         networks = copy.deepcopy(self.networks)
-        interfaces = {}
+        interfaces = {n["segment"]["interface"]: {} for n in networks.values() if "interface" in n["segment"]}
         if "vtep" in self.hosts[here]:
-            interfaces["up0"] = {"addresses": [self.hosts[here]["vtep"]]}
-        if any(self.is_vlan(n) for n in networks):
-            interfaces["prov0"] = {}
+            own = self.hosts[here]
+            interfaces["up0"] = {"addresses": [own["vtep"]]} | {k: own[k] for k in ("gateway",) if k in own}
         ports = copy.deepcopy(self.ports)
         for name, port in ports.items():
             if port["host"] == here:
@@ -109,15 +108,13 @@ class Cloud:
                 del port["host"]
         for name, network in networks.items():
             others = {p["host"] for p in self.ports_of(network=name).values()} - {here}
-            if not self.is_vlan(name):
+            if network["segment"]["type"] == "vxlan":
                 network["hosts"] = sorted(others)
         hosts = {name: dict(host) for name, host in self.hosts.items()}
         for name, host in hosts.items():
+            host.pop("gateway", None)
             host["vtep"] = self.vtep(name)
-        document = {"interfaces": interfaces, "hosts": hosts, "networks": networks, "ports": ports}
-        if "routers" in self.document:
-            document["routers"] = self.document["routers"]
-        return document
+        return self.document | {"interfaces": interfaces, "hosts": hosts, "networks": networks, "ports": ports}
 
     # --------------------------------------------------------------------------------- for end hosts
 

@@ -3,6 +3,7 @@
 # vSwitch hosts beside them.
 #
 #   cloud <<<'{ "hosts": …, "networks": …, "routers": …, "ports": … }'
+#   cloud_of two-networks <<<'{ "ports": … }'     # the same from a part that many have, in clouds/
 #   fabric_add 1600 && host_add h1 o1
 #   cloud_vtepd h1        # devices, end hosts, the daemon, its state
 #   cloud_ovs o1          # bridges, end hosts, flows, a router of the kernel's
@@ -12,6 +13,25 @@ cloud() {
   cat >"$LAB_DIR/cloud.json"
   jq empty "$LAB_DIR/cloud.json" || die "the cloud's description is no JSON"
 }
+
+# cloud_of NAME... <JSON: these parts (clouds/NAME.json), each put over the one before it, and what is read over all of them.
+# Members of objects are joined; lists and values are replaced, and null takes a member away.
+cloud_of() {
+  local parts=("${@/#/$LAB_HOME/clouds/}")
+  parts=("${parts[@]/%/.json}")
+  cloud < <(jq -s 'reduce .[] as $part ({}; . * $part) | del(.. | nulls)' "${parts[@]}" /dev/stdin)
+}
+
+# cloud_change JSON: puts it over the description that there is.
+cloud_change() {
+  local changed
+  changed=$(jq --argjson over "$1" '. * $over | del(.. | nulls)' "$LAB_DIR/cloud.json")
+  cloud <<<"$changed"
+}
+
+# Segments, as parts of a description that take the place of others.
+vxlan_segment() { jq -cn --argjson vni "$1" '{ type: "vxlan", vni: $vni, interface: null, vlan: null }'; }
+vlan_segment() { jq -cn --argjson vlan "$1" '{ type: "vlan", interface: "prov0", vlan: $vlan, vni: null }'; }
 
 # cloud_ask COMMAND ARGUMENT...: see cloud.py.
 cloud_ask() { "$LAB_HOME/cloud.py" "$LAB_DIR/cloud.json" "$@"; }
@@ -41,11 +61,12 @@ next_hop_found() { # HOST HOST
   [[ $(next_hop "$1" "$(jq -r --arg host "$2" '.hosts[$host].vtep | sub("/.*"; "")' "$LAB_DIR/cloud.json")") == reachable* ]]
 }
 
-# cloud_devices HOST: the devices and the end hosts of a vtepd that is not started yet.
+# cloud_devices HOST [OPTION...]: the devices and the end hosts (options: endhost) of a vtepd that is not started yet.
 cloud_devices() {
   vtepd_uplink "$1"
   if [[ -n ${PROVIDER_MTU:-} ]]; then vtepd_provider "$1"; fi
-  cloud_vms vtepd_access "$1"
+  if [[ -n ${OUTSIDE_MTU:-} ]]; then vtepd_outside "$1"; fi
+  cloud_vms vtepd_access "$@"
 }
 
 # cloud_vms COMMAND HOST [OPTION...]: builds the end hosts of a host by "COMMAND HOST VM OPTION..." (options: endhost; those

@@ -6,7 +6,8 @@
 #
 # Every host of a lab is a network namespace named vtl-<lab>-<host>; its files are under /run/vtepd-lab/<lab>.
 # Whatever ends the script (success, a failed command, Ctrl-C) removes both, unless --keep was given.
-# peers.sh has the VTEPs that vtepd talks to, vtepd.sh the daemon itself, cloud.sh whole clouds from one description.
+# peers.sh has the VTEPs that vtepd talks to, vtepd.sh the daemon itself, cloud.sh whole clouds from one description, outside.sh
+# what is outside them.
 
 set -Eeuo pipefail
 
@@ -28,6 +29,8 @@ source "$LAB_HOME/peers.sh"
 source "$LAB_HOME/vtepd.sh"
 # shellcheck source=cloud.sh
 source "$LAB_HOME/cloud.sh"
+# shellcheck source=outside.sh
+source "$LAB_HOME/outside.sh"
 # (A file here must not have the name of a scenario: shellcheck would read that one in its place, and so itself.)
 # shellcheck source=dhclient.sh
 source "$LAB_HOME/dhclient.sh"
@@ -281,6 +284,19 @@ fabric_port() {
   address "$host" up0 "$@"
 }
 
+# underlay_router NAME ADDRESS/LEN: a router on the fabric. underlay_behind HOST ROUTER ADDRESS/LEN: up0 of that host, which
+# has no cable yet, will be on a cable to the router, which has that address there.
+underlay_router() {
+  host_add "$1"
+  on "$1" sysctl -qw net.ipv4.ip_forward=1
+  fabric_port "$@"
+}
+declare -A UNDERLAY_ROUTER=() UNDERLAY_ADDRESS=()
+underlay_behind() {
+  UNDERLAY_ROUTER[$1]=$2
+  UNDERLAY_ADDRESS[$1]=$3
+}
+
 # provider_add MTU: the network of the VLAN segments, a switch named provider.
 provider_add() {
   PROVIDER_MTU=$1
@@ -438,6 +454,18 @@ ping_once() {
   shift 2
   on "$host" ping -n -q -c 1 -W 1 "$@" "$addr"
 }
+
+# opens HOST ADDRESS PORT: TCP is answered within a second.
+opens() { on "$1" timeout 1 bash -c "exec 3<>/dev/tcp/$2/$3"; }
+
+# hops FROM ADDRESS [OPTION...]: the addresses of a traceroute, in one line.
+hops() {
+  on "$1" traceroute -n -q 1 -w 1 -N 1 "${@:3}" "$2" | awk 'NR > 1 { line = line (line ? " " : "") $2 } END { print line }'
+}
+hops_are() { equal "$3" "$(hops "$1" "$2" "${@:4}")"; } # FROM ADDRESS "HOP..." [OPTION...]
+
+# ping_hears FROM ADDRESS "WORDS" [OPTION...]: one echo request is answered by an error in these words.
+ping_hears() { { on "$1" ping -n -c 1 -W 2 "${@:4}" "$2" || true; } | tee /dev/stderr | grep -F "$3"; }
 
 # iperf CLIENT SERVER ADDRESS [OPTION...]: 20 MB of TCP by iperf3, or what the options say; prints Mbit/s received; fails
 # when nothing arrives. (By size, not by time: where a capture runs along, each packet is looked at afterwards.)

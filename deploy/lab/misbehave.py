@@ -138,6 +138,14 @@ class Packets:
             return self.packet(ICMPv6DestUnreach() / IPv6(src=self.o.target, dst=self.o.source) / UDP(), hlim=1)
         return self.packet(ICMP(type=3, code=1) / IP(src=self.o.target, dst=self.o.source) / UDP(), ttl=1)
 
+    def mid_stream(self):
+        """a segment in the middle of a TCP stream that nobody has begun"""
+        return self.packet(TCP(sport=40001, dport=80, flags="A", seq=1000, ack=1))
+
+    def gre(self):
+        """GRE, which has no ports that an address could be shared by"""
+        return self.packet(IP() / ICMP(), proto=47)
+
     def gateway_tcp(self):
         """TCP to the gateway itself, where nothing listens"""
         return self.packet(TCP(sport=4000, dport=22, flags="S"), dst=self.o.gateway_address)

@@ -15,7 +15,8 @@ VTEPD_HUGE_MB=512 # for two daemons
 VTEPD_CORES="[$(($(nproc) > 1 ? 1 : 0))]" # one worker on each
 VTEPD_QUEUES=1                            # of each device
 VTEPD_AS=()                               # a command that runs it as somebody else
-declare -A VTEPD_DEVICES=() DAEMON_PID=()
+VTEPD_TAPS=no                             # yes: end hosts and the outside are on net_tap, see vtepd_tap
+declare -A VTEPD_DEVICES=() VTEPD_PLUGS=() DAEMON_PID=()
 
 # A veth carries more than its MTU says to AF_PACKET, but the ring's slots must hold a whole frame, and the driver wants
 # each slot to fit one mbuf. 2048 (the default) is good for MTUs up to 1900; a jumbo slot of 9216 in blocks of four.
@@ -43,9 +44,25 @@ vtepd_devices_clear() {
   rm -f "$LAB_DIR/$1.toml"
 }
 
-# vtepd_uplink HOST: up0 on the fabric. It has no address in the kernel: vtepd is the one who answers there.
+# vtepd_cable HOST DEV MTU: the cable as a device, by AF_PACKET or, with VTEPD_TAPS, by a tap.
+vtepd_cable() {
+  if [[ $VTEPD_TAPS == yes ]]; then
+    vtepd_tap "$1" "$2"
+    VTEPD_PLUGS[$1]+=" $2"
+  else
+    vtepd_device "$@"
+  fi
+}
+
+# vtepd_uplink HOST: up0 on the fabric, or on a cable to the router that it is behind. It has no address in the kernel: vtepd
+# is the one who answers there.
 vtepd_uplink() {
-  fabric_port "$1"
+  if [[ -v UNDERLAY_ROUTER[$1] ]]; then
+    link "$1" up0 "${UNDERLAY_ROUTER[$1]}" "$1" "$FABRIC_MTU"
+    address "${UNDERLAY_ROUTER[$1]}" "$1" "${UNDERLAY_ADDRESS[$1]}"
+  else
+    fabric_port "$1"
+  fi
   vtepd_device "$1" up0 "$FABRIC_MTU"
 }
 
@@ -65,7 +82,7 @@ vtepd_access() {
   endhost "$vm" "$host" "$vm" "${@:3}"
   # Frames with one or two tags are longer than the MTU says.
   ip -n "$(netns "$host")" link set "$vm" mtu "$((mtu + 8))"
-  vtepd_device "$host" "$vm" "$((mtu + 8))"
+  vtepd_cable "$host" "$vm" "$((mtu + 8))"
 }
 
 # vtepd_tap HOST DEV [MTU]: net_tap in place of AF_PACKET for the cable DEV, where each frame must arrive as it was sent:
@@ -137,6 +154,8 @@ vtepd_start() {
     lab_show_logs >&2
     die "vtepd on $host has not come up"
   }
+  local cable
+  for cable in ${VTEPD_PLUGS[$host]:-}; do vtepd_plug "$host" "$cable"; done
 }
 
 # vtepd_run HOST: runs the daemon in the foreground, for one that is to end by itself; its messages and exit code.

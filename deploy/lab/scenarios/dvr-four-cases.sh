@@ -10,30 +10,9 @@ lab_begin "$@"
 
 # four RED BLUE MTU: the cloud, with these two as the segments of its networks.
 four() {
-  cloud <<END
+  cloud_of two-networks <<END
 {
-  "hosts": {
-    "h1": { "vtep": "192.0.2.11/24", "dvr_mac": "fa:16:3f:00:00:11" },
-    "h2": { "vtep": "192.0.2.12/24", "dvr_mac": "fa:16:3f:00:00:12" }
-  },
-  "networks": {
-    "red": {
-      "segment": $1, "mtu": $3,
-      "subnets": [{ "cidr": "192.168.1.0/24", "dhcp": false }, { "cidr": "2001:db8:1::/64", "ipv6_mode": "none" }]
-    },
-    "blue": {
-      "segment": $2, "mtu": $3,
-      "subnets": [{ "cidr": "192.168.2.0/24", "dhcp": false }, { "cidr": "2001:db8:2::/64", "ipv6_mode": "none" }]
-    }
-  },
-  "routers": {
-    "r1": {
-      "interfaces": [
-        { "network": "red", "mac": "fa:16:3e:00:01:01", "addresses": ["192.168.1.1/24", "2001:db8:1::1/64"] },
-        { "network": "blue", "mac": "fa:16:3e:00:02:01", "addresses": ["192.168.2.1/24", "2001:db8:2::1/64"] }
-      ]
-    }
-  },
+  "networks": { "red": { "segment": $1, "mtu": $3 }, "blue": { "segment": $2, "mtu": $3 } },
   "ports": {
     "red1": { "network": "red", "host": "h1", "mac": "fa:16:3e:00:01:11", "addresses": ["192.168.1.11", "2001:db8:1::11"] },
     "red2": { "network": "red", "host": "h1", "mac": "fa:16:3e:00:01:12", "addresses": ["192.168.1.12", "2001:db8:1::12"] },
@@ -44,9 +23,6 @@ four() {
 }
 END
 }
-
-vxlan() { echo '{ "type": "vxlan", "vni": '"$1"' }'; }
-vlan() { echo '{ "type": "vlan", "interface": "prov0", "vlan": '"$1"' }'; }
 
 # case_works TEXT FROM TO SUBNET.HOST: everything from one end host to another, both ways.
 case_works() {
@@ -85,10 +61,6 @@ all_cases() {
   check "h2 has dropped nothing" drops_moved_are h2 "$before2" ""
 }
 
-# hops FROM ADDRESS: the addresses of a traceroute, in one line.
-hops() { on "$1" traceroute -n -q 1 -w 1 -N 1 "$2" | awk 'NR > 1 { line = line (line ? " " : "") $2 } END { print line }'; }
-hops_are() { equal "$3" "$(hops "$1" "$2")"; } # FROM ADDRESS "HOP..."
-
 not_learned() { # HOST MAC
   local found
   found=$(api "$1" GET /v1/fdb | jq -c --arg mac "$2" '.items[] | select(.mac == $mac)')
@@ -99,13 +71,13 @@ not_learned() { # HOST MAC
 fabric_add 9000
 provider_add 9000
 host_add h1 h2
-four "$(vxlan 1671)" "$(vxlan 1172)" 8950
+four "$(vxlan_segment 1671)" "$(vxlan_segment 1172)" 8950
 cloud_vtepd h1
 cloud_vtepd h2
 cloud_joined h1 h2
 
 section "VXLAN, VNI 1671 and 1172"
-all_cases vxlan fabric "$(vxlan 1671)" "$(vxlan 1172)" 1450
+all_cases vxlan fabric "$(vxlan_segment 1671)" "$(vxlan_segment 1172)" 1450
 
 section "The way as traceroute sees it: the gateway once"
 check "1 same network, same host" hops_are red1 192.168.1.12 "192.168.1.12"
@@ -120,10 +92,10 @@ check "h2 has not learned that of h1" not_learned h2 fa:16:3f:00:00:11
 check "h1 has not learned that of h2" not_learned h1 fa:16:3f:00:00:12
 
 section "VXLAN, jumbo frames, and the last VNI"
-all_cases jumbo fabric "$(vxlan 1671)" "$(vxlan 16777215)" 8950
+all_cases jumbo fabric "$(vxlan_segment 1671)" "$(vxlan_segment 16777215)" 8950
 
 section "VLAN 197 and 148"
-all_cases vlan provider "$(vlan 197)" "$(vlan 148)" 1500
+all_cases vlan provider "$(vlan_segment 197)" "$(vlan_segment 148)" 1500
 
 section "The end"
 vtepd_stop h1

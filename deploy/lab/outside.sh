@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# What is outside a cloud: an external network, a switch named outside, on which each vtepd has the device ext0, and hosts of
+# the kernel's; and the traffic that goes there and comes from there.
+#
+#   outside_add 1500
+#   outside_host out1 10.100.0.14/24
+#   outside_router gw 10.100.0.1/24 && outside_behind gw web 203.0.113.1/24 203.0.113.80/24
+#   cloud_vtepd h1                                        # has ext0 now
+#   serve out1 && transfer red1 get 10.100.0.14           # transfer.py says what comes and goes
+
+declare -A SERVE_PID=() # processes that serve, by host
+
+# outside_add MTU
+outside_add() {
+  OUTSIDE_MTU=$1
+  switch_add outside "$1"
+}
+
+# vtepd_outside HOST: ext0 on the switch outside.
+vtepd_outside() {
+  switch_port outside "$1" ext0 "$OUTSIDE_MTU"
+  vtepd_cable "$1" ext0 "$OUTSIDE_MTU"
+}
+
+# outside_host NAME [ADDRESS/LEN...]: a Linux host outside (options: endhost).
+outside_host() {
+  endhost "$1" outside "$1" mtu="$OUTSIDE_MTU" "${@:2}"
+  ip -n "$(netns outside)" link set "$1" master br0
+}
+
+# outside_router NAME [ADDRESS/LEN...]: one that forwards.
+outside_router() {
+  outside_host "$@"
+  on "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+}
+
+# outside_behind ROUTER NAME ROUTER'S/LEN NAME'S/LEN [MTU]: a host behind such a router, on a cable of its own.
+outside_behind() {
+  host_add "$2"
+  if [[ $3 == *:* ]]; then ipv6_on "$2"; fi
+  link "$2" eth0 "$1" "$2" "${5:-$OUTSIDE_MTU}"
+  address "$1" "$2" "$3"
+  address "$2" eth0 "$4"
+  ip -n "$(netns "$2")" route add default via "${3%/*}"
+}
+
+# ------------------------------------------------------------------------------------------------- traffic
+
+# serve HOST [OPTION...]: the other end of transfer; UDP is answered at its first IPv4 address.
+serve() {
+  local host=$1 address
+  shift
+  address=$(ip -n "$(netns "$host")" -4 -j addr show dev eth0 | jq -r '.[0].addr_info[0].local')
+  serve_by "$host" "$LAB_HOME/transfer.py" serve --answer "$address" "$@"
+  wait_for 10 listens "$host" 8000 || die "transfer.py on $host does not listen"
+}
+
+# serve_by HOST COMMAND...: in the background, until serve_end or the end of the lab.
+serve_by() {
+  local host=$1
+  shift
+  # Not by a function: the signal must reach the program itself.
+  ip netns exec "$(netns "$host")" "$@" >"$LAB_DIR/$host.serve" 2>&1 </dev/null &
+  SERVE_PID[$host]=$!
+}
+
+serve_end() {
+  kill -TERM "${SERVE_PID[$1]}" 2>/dev/null || true
+  wait "${SERVE_PID[$1]}" 2>/dev/null || true
+  unset "SERVE_PID[$1]"
+}
+
+# transfer HOST KIND ADDRESS... [OPTION...]: see transfer.py; what it says is kept in $LAB_DIR/HOST.transfer. Fails unless all
+# went well and was whole.
+transfer() {
+  local host=$1 result=0
+  shift
+  on "$host" "$LAB_HOME/transfer.py" "$@" >"$LAB_DIR/$host.transfer" || result=$?
+  tail -n 1 "$LAB_DIR/$host.transfer" | cut -c 1-1000
+  return $result
+}
+
+# transferred HOST JQ [ARGUMENT...]: asks its last transfer.
+transferred() {
+  local host=$1 query=$2
+  shift 2
+  tail -n 1 "$LAB_DIR/$host.transfer" | jq -r "$@" "$query"
+}
+
+# seen_as HOST: whom the other end has seen, a line for each connection.
+seen_as() { transferred "$1" '.ends[].outside'; }
+
+seen_from() { equal "$2" "$(seen_as "$1" | sed 's/:[0-9]*$//' | sort -u | paste -sd' ')"; } # HOST "ADDRESS ..."
+
+# kept_ports HOST: each connection of its last transfer has the same port outside as inside.
+kept_ports() { equal "" "$(transferred "$1" '.ends[] | select((.inside | sub(".*:"; "")) != (.outside | sub(".*:"; "")))')"; }
+
+# hold_start HOST ADDRESS [OPTION...]: connections that stand, and speak, until hold_end.
+hold_start() {
+  local host=$1
+  shift
+  ip netns exec "$(netns "$host")" "$LAB_HOME/transfer.py" hold "$@" >"$LAB_DIR/$host.transfer" </dev/null &
+  HOLD_PID[$host]=$!
+  wait_for 10 grep -q held "$LAB_DIR/$host.transfer" || hold_end "$host"
+}
+declare -A HOLD_PID=()
+
+# hold_end HOST: true if all of them were alive.
+hold_end() {
+  local result=0
+  [[ -v HOLD_PID[$1] ]] || return 1
+  kill -TERM "${HOLD_PID[$1]}" 2>/dev/null || true
+  wait "${HOLD_PID[$1]}" || result=$?
+  unset "HOLD_PID[$1]"
+  tail -n 1 "$LAB_DIR/$1.transfer" | cut -c 1-1000
+  return $result
+}
+
+# learned_mtu HOST ADDRESS MTU: what the kernel there believes of its path.
+learned_mtu() { on "$1" ip route get "$2" | tee /dev/stderr | grep -q "mtu $3"; }
+
+# more_drops HOST REASON BEFORE: more have been counted since.
+more_drops() { test "$(dropped "$1" "$2")" -gt "$3"; }
+
+# sessions HOST [QUERY]: its sessions, a JSON object a line.
+sessions() { api "$1" GET "/v1/sessions?limit=1000${2:+&$2}" | jq -c '.items[]'; }
