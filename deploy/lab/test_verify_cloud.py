@@ -20,12 +20,31 @@ CLOUD = Cloud({
         "blue": {"segment": {"type": "vxlan", "vni": 1172}},
         "gold": {"segment": {"type": "vlan", "interface": "prov0", "vlan": 148}},
         "alone": {"segment": {"type": "vxlan", "vni": 9}},
+        "public": {
+            "segment": {"type": "flat", "interface": "ext0"},
+            "external": {"floating_ip_gateways": [
+                {"host": "h1", "mac": "fa:16:3e:00:64:11"}, {"host": "h2", "mac": "fa:16:3e:00:64:12"},
+            ]},
+        },
     },
-    "routers": {"r1": {"interfaces": [
-        {"network": "red", "mac": "fa:16:3e:00:01:01", "addresses": ["192.168.1.1/24"]},
-        {"network": "blue", "mac": "fa:16:3e:00:02:01", "addresses": ["192.168.2.1/24"]},
-        {"network": "gold", "mac": "fa:16:3e:00:04:01", "addresses": ["192.168.4.1/24"]},
-    ]}},
+    "routers": {"r1": {
+        "interfaces": [
+            {
+                "network": "red", "mac": "fa:16:3e:00:01:01", "addresses": ["192.168.1.1/24"],
+                "central": {"mac": "fa:16:3e:00:01:02", "addresses": ["192.168.1.2"]},
+            },
+            {"network": "blue", "mac": "fa:16:3e:00:02:01", "addresses": ["192.168.2.1/24"]},
+            {"network": "gold", "mac": "fa:16:3e:00:04:01", "addresses": ["192.168.4.1/24"]},
+        ],
+        "external_gateway": {
+            "network": "public", "exempt": ["198.51.100.0/24"],
+            "gateways": [{"host": "h2", "mac": "fa:16:3e:00:64:05", "addresses": ["10.100.0.5/24"]}],
+        },
+    }},
+    "floating-ips": {
+        "fip1": {"address": "10.100.0.7", "network": "public", "port": "red1"},
+        "fip2": {"address": "10.100.0.8", "network": "public", "port": "red2", "distributed": False},
+    },
     "ports": {
         "red1": {"network": "red", "host": "h1", "mac": "fa:16:3e:00:01:11", "addresses": ["192.168.1.11"]},
         "red2": {"network": "red", "host": "h2", "mac": "fa:16:3e:00:01:12", "addresses": ["192.168.1.12"]},
@@ -37,6 +56,8 @@ CLOUD = Cloud({
 HM1, HM2 = "fa:16:3f:00:00:11", "fa:16:3f:00:00:12"
 RED1, RED2, RED_GATEWAY = "fa:16:3e:00:01:11", "fa:16:3e:00:01:12", "fa:16:3e:00:01:01"
 BLUE2, GOLD2 = "fa:16:3e:00:02:12", "fa:16:3e:00:04:12"
+SG, QG, FG1, FG2 = "fa:16:3e:00:01:02", "fa:16:3e:00:64:05", "fa:16:3e:00:64:11", "fa:16:3e:00:64:12"
+OUT = "02:00:00:00:0e:14"
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 
 
@@ -49,8 +70,8 @@ def ipv4(source, destination, ttl, protocol=1, payload=bytes(8)):
     return b"\x08\x00" + header + ip_address(source).packed + ip_address(destination).packed + payload
 
 
-def arp(sender, target):
-    addresses = bytes(6) + ip_address(sender).packed + bytes(6) + ip_address(target).packed
+def arp(sender, target, by="00:00:00:00:00:00"):
+    addresses = mac(by) + ip_address(sender).packed + bytes(6) + ip_address(target).packed
     return b"\x08\x06" + bytes((0, 1, 8, 0, 6, 4, 0, 1)) + addresses
 
 
@@ -108,6 +129,42 @@ class VerifyCloud(unittest.TestCase):
         self.assertIn("discovery", faults(ask_gateway, leaks=["h2"], floods=True))
         ask_red2 = vxlan(1671, ethernet(EVERYBODY, RED1, arp("192.168.1.11", "192.168.1.12")))
         self.assertIn("none", faults(ask_red2, floods=True))
+
+    def test_what_is_right_on_the_way_outside(self):
+        def untranslated(address):
+            return ipv4("192.168.1.11", address, 62)
+
+        for seen, frame in (
+            ("out red1", vxlan(1671, ethernet(SG, HM1, ipv4("192.168.1.11", "10.100.0.14", 63)))),
+            ("in red1", vxlan(1671, ethernet(RED1, SG, ipv4("10.100.0.14", "192.168.1.11", 63)), "192.0.2.12", "192.0.2.11")),
+            ("r1 out", ethernet(OUT, QG, ipv4("10.100.0.5", "10.100.0.14", 62))),
+            ("r1 in", ethernet(QG, OUT, ipv4("10.100.0.14", "10.100.0.5", 64))),
+            ("fip1 out", ethernet(OUT, FG1, ipv4("10.100.0.7", "10.100.0.14", 62))),
+            ("fip2 out", ethernet(OUT, QG, ipv4("10.100.0.8", "10.100.0.14", 62))),
+            ("untranslated out", ethernet(OUT, QG, untranslated("198.51.100.1"))),
+            ("ARP by h1", ethernet(OUT, FG1, arp("10.100.0.7", "10.100.0.14", FG1))),
+            ("ARP by h2", ethernet(EVERYBODY, QG, arp("0.0.0.0", "10.100.0.14", QG))),
+        ):
+            self.assertIn(f"none: {seen}", faults(frame))
+
+    def test_what_is_wrong_on_the_way_outside(self):
+        quote = ipv4("10.100.0.14", "192.168.1.11", 63)[2:]
+        error = ipv4("10.100.0.5", "10.100.0.14", 64, 1, b"\x03\x01" + bytes(6) + quote)
+        for fault, frame in (
+            ("which is inside, to 10.100.0.14", ethernet(OUT, QG, ipv4("192.168.1.11", "10.100.0.14", 62))),
+            ("which is inside, to 10.100.0.14", ethernet(OUT, OUT, ipv4("192.168.1.11", "10.100.0.14", 62))),
+            ("does not speak for it", ethernet(OUT, FG2, ipv4("10.100.0.7", "10.100.0.14", 62))),
+            ("does not speak for it", ethernet(OUT, FG1, arp("10.100.0.8", "10.100.0.14", FG1))),
+            ("another MAC inside", ethernet(OUT, FG1, arp("10.100.0.7", "10.100.0.14", FG2))),
+            ("ARP for 192.168.1.11, which is inside", ethernet(EVERYBODY, QG, arp("0.0.0.0", "192.168.1.11", QG))),
+            ("with TTL 63", ethernet(OUT, FG1, ipv4("10.100.0.7", "10.100.0.14", 63, 17))),
+            ("that quotes 192.168.1.11", ethernet(OUT, QG, error)),
+            ("to a central port, but by", vxlan(1671, ethernet(SG, RED1, ipv4("192.168.1.11", "10.100.0.14", 63)))),
+            ("to a central port, but for", vxlan(1671, ethernet(SG, HM1, ipv4("192.168.1.11", "192.168.2.12", 63)))),
+            ("TTL 64, not 63", vxlan(1671, ethernet(SG, HM1, ipv4("192.168.1.11", "10.100.0.14", 64)))),
+            ("both on h2", vxlan(1671, ethernet(RED2, SG, ipv4("10.100.0.14", "192.168.1.12", 63)))),
+        ):
+            self.assertIn(fault, faults(frame))
 
 
 if __name__ == "__main__":

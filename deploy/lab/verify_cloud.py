@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
-"""Verify that a capture between hosts shows nothing but what a distributed router may put there.
+"""Verify that a capture between hosts shows nothing but what a distributed router and its translation may put there.
 
-    verify_cloud.py CLOUD PCAP [--seen PORT>PORT]... [--ttl N] [--floods] [--leaks HOST]...
+    verify_cloud.py CLOUD PCAP [--seen PORT>PORT]... [--outside NAME]... [--ttl N] [--floods] [--leaks HOST]...
 
 CLOUD is a description as of cloud.py. Every VXLAN packet and every frame with a VLAN tag is held to it:
 
@@ -13,9 +13,14 @@ CLOUD is a description as of cloud.py. Every VXLAN packet and every frame with a
 - IP from a port of the same network has that port's MAC and its TTL untouched;
 - IP from a port of another network was routed: some router joins the two networks, the source MAC is the DVR MAC of the
   sender's host, the TTL is --ttl less one;
-- a tunnel packet goes from the VTEP of the sender's host to the VTEP of the receiver's.
+- a tunnel packet goes from the VTEP of the sender's host to the VTEP of the receiver's;
+- to a central port: from a port of its network to outside the router, from the DVR MAC of the sender's host; from one: to a
+  port of its network, from outside; either way between that port's host and the one that has the central gateway.
 
---seen A>B asks for packets from port A to port B: IPv4, and IPv6 if both have it.
+Frames of an external network (untagged ones, if it is flat) are held to verify_outside.py instead.
+
+--seen A>B asks for packets from port A to port B: IPv4, and IPv6 if both have it. --outside NAME asks for packets to and from
+the external addresses of that router or floating IP.
 Prints one line per fault and what was seen; the exit code is 1 when there was a fault or something was not seen.
 """
 
@@ -26,53 +31,13 @@ import sys
 from collections import Counter
 
 from cloud import load
-from verify_pcap import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPES_VLAN, ICMPV6, UDP, Fault, need, read_pcap
+from frames import Frame
+from verify_outside import OutsideVerifier
+from verify_pcap import ETHERTYPE_ARP, UDP, Fault, need, read_pcap
 
 VXLAN_PORT = 4789
 ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT = 134, 135, 136
 LISTENER_REPORTS = (131, 132, 143)
-ZERO = ipaddress.ip_address("0.0.0.0")
-
-
-def text(mac):
-    return mac.hex(":")
-
-
-class Frame:
-    """An Ethernet frame and the tags it had."""
-
-    def __init__(self, data):
-        need(len(data) >= 14, f"frame of {len(data)} bytes")
-        self.destination, self.source = text(data[:6]), text(data[6:12])
-        self.is_group = bool(data[0] & 1)
-        self.vlan, offset = None, 12
-        (self.ethertype,) = struct.unpack_from("!H", data, offset)
-        while self.ethertype in ETHERTYPES_VLAN:
-            tag, self.ethertype = struct.unpack_from("!HH", data, offset + 2)
-            self.vlan, offset = tag & 0xFFF, offset + 4
-        self.payload = data[offset + 2 :]
-        self.ip = None
-        if self.ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
-            self.ip = Ip(self.payload)
-
-
-class Ip:
-    def __init__(self, packet):
-        self.version = packet[0] >> 4
-        if self.version == 4:
-            self.ttl, self.protocol = packet[8], packet[9]
-            addresses, header = packet[12:20], (packet[0] & 15) * 4
-        else:
-            self.protocol, self.ttl = packet[6], packet[7]
-            addresses, header = packet[8:40], 40
-            if self.protocol == 0:  # hop-by-hop options, as listener reports have them
-                self.protocol, header = packet[40], 40 + (packet[41] + 1) * 8
-        half = len(addresses) // 2
-        self.source, self.destination = (ipaddress.ip_address(addresses[i : i + half]) for i in (0, half))
-        self.payload = packet[header:]
-
-    def icmpv6(self):
-        return self.payload[0] if self.version == 6 and self.protocol == ICMPV6 and self.payload else None
 
 
 class Verifier:
@@ -90,6 +55,17 @@ class Verifier:
             (segment["type"], segment.get("vni") or segment.get("vlan")): name
             for name, segment in ((name, network["segment"]) for name, network in cloud.networks.items())
         }
+        self.outsides = {
+            name: OutsideVerifier(cloud, name, options.ttl, self.seen)
+            for name, network in cloud.networks.items()
+            if "external" in network
+        }
+        self.central = {}  # (network, MAC) → the host with the central gateway
+        for router in cloud.document.get("routers", {}).values():
+            for interface in router["interfaces"]:
+                if "central" in interface:
+                    host = router["external_gateway"]["gateways"][0]["host"]
+                    self.central[interface["network"], interface["central"]["mac"]] = host
 
     def wire(self, data):
         """A frame of the underlay or of the provider's network."""
@@ -102,10 +78,16 @@ class Verifier:
                 vxlan = frame.ip.payload[8:]
                 vni = int.from_bytes(vxlan[4:7], "big")
                 self.overlay(("vxlan", vni), Frame(vxlan[8:]), frame.ip)
+                return
+        if frame.vlan is None and ("flat", None) in self.networks:
+            self.outsides[self.networks["flat", None]].frame(frame)
 
     def overlay(self, segment, frame, outer):
         need(segment in self.networks, f"no network has {segment[0]} {segment[1]}")
         network = self.networks[segment]
+        if network in self.outsides:
+            self.outsides[network].frame(frame)
+            return
         shared = self.cloud.networks[network].get("gateway_from_underlay")
         macs = [gateway.mac for gateway in self.cloud.gateways if gateway.network == network]
         if self.discovers_gateway(network, frame) or frame.destination in macs or frame.source in macs:
@@ -121,6 +103,10 @@ class Verifier:
             reports = frame.ip and frame.ip.icmpv6() in LISTENER_REPORTS
             need(reports or self.options.floods, f"flooded in {network}: to {frame.destination}")
             self.seen["listener reports" if reports else "flooded"] += 1
+        elif frame.ip and (network, frame.destination) in self.central:
+            self.to_central(network, frame, outer)
+        elif frame.ip and (network, frame.source) in self.central:
+            self.from_central(network, frame, outer)
         elif frame.ip:
             self.unicast(network, frame, outer)
         else:
@@ -154,12 +140,40 @@ class Verifier:
             how, ttl = "routed", self.options.ttl - 1
         discovery = ip.icmpv6() in (SOLICITATION, ADVERTISEMENT)  # sent with 255
         need(discovery or ip.ttl == ttl, f"{how} from {sender} to {receiver} with TTL {ip.ttl}, not {ttl}")
-        hosts = self.cloud.ports[sender]["host"], to["host"]
-        need(hosts[0] != hosts[1], f"from {sender} to {receiver}, both on {hosts[0]}")
-        if outer:
-            vteps = tuple(self.cloud.vtep(host) for host in hosts)
-            need((str(outer.source), str(outer.destination)) == vteps, f"from {sender} to {receiver}, but by other VTEPs")
+        self.between(self.cloud.ports[sender]["host"], to["host"], outer, f"from {sender} to {receiver}")
         self.seen[f"{how} {sender}>{receiver} IPv{ip.version}"] += 1
+
+    def to_central(self, network, frame, outer):
+        """On the way out, from a host that has no gateway outside."""
+        sender = self.addresses.get((network, frame.ip.source))
+        need(sender, f"to the central port of {network}, from {frame.ip.source}, which is no port of it")
+        host = self.cloud.ports[sender]["host"]
+        need(frame.source == self.cloud.hosts[host]["dvr_mac"], f"from {sender} to a central port, but by {frame.source}")
+        need(not self.is_inside(frame.ip.destination), f"from {sender} to a central port, but for {frame.ip.destination}")
+        want = self.options.ttl - 1
+        need(frame.ip.ttl == want, f"from {sender} to a central port with TTL {frame.ip.ttl}, not {want}")
+        self.between(host, self.central[network, frame.destination], outer, f"from {sender} to a central port")
+        self.seen[f"out {sender} IPv{frame.ip.version}"] += 1
+
+    def from_central(self, network, frame, outer):
+        """On the way back."""
+        receiver = self.addresses.get((network, frame.ip.destination))
+        need(receiver, f"from the central port of {network}, for {frame.ip.destination}, which is no port of it")
+        port = self.cloud.ports[receiver]
+        need(frame.destination == port["mac"], f"for {receiver}, but to {frame.destination}")
+        need(frame.ip.ttl < self.options.ttl or frame.ip.is_icmp_error(), f"from a central port with TTL {frame.ip.ttl}")
+        self.between(self.central[network, frame.source], port["host"], outer, f"from a central port to {receiver}")
+        self.seen[f"in {receiver} IPv{frame.ip.version}"] += 1
+
+    def is_inside(self, address):
+        return any(address in i.network for g in self.cloud.gateways for i in g.interfaces)
+
+    def between(self, source, destination, outer, what):
+        """A frame goes from one host to another."""
+        need(source != destination, f"{what}, both on {source}")
+        if outer:
+            vteps = self.cloud.vtep(source), self.cloud.vtep(destination)
+            need((str(outer.source), str(outer.destination)) == vteps, f"{what}, but by other VTEPs")
 
     def sender_elsewhere(self, network, address):
         for (other, known), name in self.addresses.items():
@@ -180,6 +194,7 @@ def main():
     parser.add_argument("cloud")
     parser.add_argument("pcap")
     parser.add_argument("--seen", action="append", default=[], metavar="PORT>PORT")
+    parser.add_argument("--outside", action="append", default=[], metavar="NAME")
     parser.add_argument("--ttl", type=int, default=64, help="with which end hosts send")
     parser.add_argument("--leaks", action="append", default=[], metavar="HOST", help="by the known fault of its flows")
     parser.add_argument("--floods", action="store_true", help="frames to group addresses are right")
@@ -197,6 +212,7 @@ def main():
             print(f"packet {frames}: cut short: {frame[:120].hex()}")
     print(f"{frames} frames, {faults} faults;", ", ".join(f"{n} {what}" for what, n in sorted(verifier.seen.items())))
     missing = [what for flow in options.seen for what in verifier.not_seen(flow)]
+    missing += [w for name in options.outside for w in (f"{name} out", f"{name} in") if not verifier.seen[w]]
     for what in missing:
         print(f"not seen: {what}")
     sys.exit(1 if faults or missing else 0)
