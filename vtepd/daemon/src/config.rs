@@ -2,6 +2,7 @@
 //! ports …) comes by the API instead. `deploy/vtepd.toml` documents every key.
 
 mod metadata;
+mod nat;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use metadata::Metadata;
+pub use nat::Nat;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -32,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// `None`: nobody answers for 169.254.169.254.
     pub metadata: Option<Metadata>,
+    #[serde(default)]
+    pub nat: Nat,
     #[serde(default)]
     pub log: Log,
     #[serde(default)]
@@ -320,7 +324,15 @@ impl Config {
             }
             check_core(*core)?;
         }
+        if cores.len() > usize::from(vtepd_nat::MAX_WORKERS) {
+            return fail(format!(
+                "workers.cores names {} cores; outside ports can be dealt to {} workers",
+                cores.len(),
+                vtepd_nat::MAX_WORKERS
+            ));
+        }
         self.check_memory()?;
+        self.nat.check(cores.len(), memory_of_machine_mb())?;
         if self.vxlan.ports.is_empty() || self.vxlan.ports.contains(&0) {
             return fail("vxlan.ports needs at least one UDP port, and none may be 0".to_owned());
         }

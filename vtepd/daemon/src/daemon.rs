@@ -22,10 +22,10 @@ use vtepd_wire::ethernet;
 use vtepd_wire::flow::FlowHasher;
 
 use crate::config::{self, Config};
-use crate::control::{self, MetadataSettings, Parts, Plane, TunnelSettings};
+use crate::control::{self, MetadataSettings, Parts, Plane, TranslationCapacity, TunnelSettings};
 use crate::device::{self, Device};
 use crate::queues;
-use crate::workers::{self, Common, Presence, WorkerHandle};
+use crate::workers::{self, Common, Presence, Translation, WorkerHandle};
 
 /// Runs until a signal asks to stop.
 pub fn run(config: &Config) -> Result<()> {
@@ -84,6 +84,10 @@ fn forward(
         tables,
         learned_limit: config.tables.learned.unwrap_or(config.tables.fdb / 2),
         route_limit: config.tables.routes,
+        translation: TranslationCapacity {
+            pools: vtepd_nat::Capacity::default().pools,
+            tenants: vtepd_nat::Capacity::default().subscribers,
+        },
         flows,
         devices: Arc::clone(&devices),
         workers: Arc::clone(&handles),
@@ -130,6 +134,7 @@ fn forward(
         flows,
     )?;
     let (ended, thread_ended) = unbounded();
+    let (ready, begun) = bounded(handles.len());
     let common = Common {
         eal: eal.clone(),
         tables: shared_tables,
@@ -137,13 +142,21 @@ fn forward(
         idle: idle(config),
         limits: (&config.limits).into(),
         clock,
+        translation: Translation {
+            capacity: (&config.nat).into(),
+            workers: handles.len() as u16,
+            secret: vtepd_tables::random_hash(),
+        },
         stop: Arc::default(),
+        ready,
         ended,
     };
     let mut threads = Threads::new(Arc::clone(&common.stop));
-    for (handle, io) in handles.iter().zip(ios) {
-        threads.list.push(workers::start(&common, handle, io)?);
+    for (number, (handle, io)) in (0..).zip(handles.iter().zip(ios)) {
+        let started = workers::start(&common, number, handle, io)?;
+        threads.list.push(started);
     }
+    wait_for_workers(handles.len(), &begun, &thread_ended, &mut threads)?;
     threads.list.push(start_control(&common, plane)?);
 
     let served = serve(config, listening, manager, signals, &thread_ended);
@@ -154,6 +167,26 @@ fn forward(
         .join()
         .map_err(|_| anyhow!("the state writer has panicked"));
     served.and(written).and(threads.end())
+}
+
+/// Waits until all workers poll: they make room for translations first, which takes a second for some millions.
+fn wait_for_workers(
+    workers: usize,
+    begun: &Receiver<()>,
+    thread_ended: &Receiver<String>,
+    threads: &mut Threads,
+) -> Result<()> {
+    for _ in 0..workers {
+        select! {
+            recv(begun) -> _ => {}
+            // Why it has ended is what its thread returns.
+            recv(thread_ended) -> who => {
+                threads.end()?;
+                bail!("{} has ended", who.unwrap_or_default());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The workers and the control thread. However they are left, they are told to

@@ -7,11 +7,15 @@ use vtepd_wire::flow::FlowHasher;
 
 use crate::config::Steering;
 use crate::device::Device;
-use crate::io::{Lane, Sink, Source, WorkerIo};
+use crate::io::{Crossings, Lane, Sink, Source, WorkerIo};
 
 /// Frames that a ring between workers holds, a power of two: some milliseconds of a
 /// worker that has lost its core to somebody else.
 const RING: u32 = 4096;
+/// Packets of others' translations that may wait for a worker, from all others together; from each
+/// at least two bursts.
+const CROSSING: usize = 4096;
+const CROSSING_LEAST: usize = 128;
 
 /// Deals the queues of all devices out. Ports must have been started.
 pub fn deal_out(
@@ -45,9 +49,13 @@ pub fn deal_out(
         let mut deal = deal;
         deal().with_context(|| format!("cannot set up the queues of device {:?}", device.name))?;
     }
-    let pairs = sources.into_iter().zip(sinks);
-    Ok(pairs
-        .map(|(sources, sinks)| WorkerIo::new(sources, sinks, pool.clone(), flows))
+    let room = (CROSSING / workers).max(CROSSING_LEAST);
+    let crossings = Crossings::among(workers, room);
+    let ends = sources.into_iter().zip(sinks).zip(crossings);
+    Ok(ends
+        .map(|((sources, sinks), crossings)| {
+            WorkerIo::new(sources, sinks, pool.clone(), flows, crossings)
+        })
         .collect())
 }
 

@@ -9,8 +9,10 @@ use core_affinity::CoreId;
 use crossbeam::channel::Sender;
 use dpdk_ffi::Eal;
 use vtepd_datapath::{Channel, Idle, Limits, Seconds, Worker, WorkerCounters, WorkerState};
+use vtepd_nat::{Capacity, Settings, Slices, Translator};
 use vtepd_tables::Tables;
 use vtepd_wire::flow::FlowHasher;
+use vtepd_wire::hash::KeyedHash;
 
 use crate::io::WorkerIo;
 
@@ -51,9 +53,33 @@ pub struct Common {
     pub idle: Idle,
     pub limits: Limits,
     pub clock: Arc<Seconds>,
+    pub translation: Translation,
     pub stop: Arc<AtomicBool>,
+    /// Told when a worker begins to poll.
+    pub ready: Sender<()>,
     /// Told who it is when a thread ends.
     pub ended: Sender<String>,
+}
+
+/// How workers share translations.
+#[derive(Clone, Copy)]
+pub struct Translation {
+    /// Of each worker.
+    pub capacity: Capacity,
+    pub workers: u16,
+    /// Which worker owns what follows from it: the same for all.
+    pub secret: KeyedHash,
+}
+
+impl Translation {
+    /// The translator of a worker. Its memory is written here, so that it lies near the core that calls.
+    fn translator(&self, worker: u16, now: u32) -> Result<Translator> {
+        let slices = Slices::new(worker, self.workers, self.secret)?;
+        let hash = vtepd_tables::random_hash();
+        // The control thread's settings come as requests, before the first packet.
+        let settings = Settings::default();
+        Ok(Translator::new(self.capacity, settings, slices, hash, now))
+    }
 }
 
 /// Says so when a thread ends, however it does.
@@ -95,26 +121,30 @@ impl Drop for Running {
 /// Starts a worker on its core. Its thread returns when `stop` is set.
 pub fn start(
     common: &Common,
+    number: u16,
     handle: &WorkerHandle,
     io: WorkerIo,
 ) -> Result<JoinHandle<Result<()>>> {
-    let reader = common
+    let mut reader = common
         .tables
         .reader()
         .ok_or_else(|| anyhow!("too many workers for the tables"))?;
+    // The writer does not wait for it before it polls.
+    reader.offline();
     let state = WorkerState::new(
         common.flows,
         Arc::clone(&handle.counters),
         Arc::clone(&handle.channel),
     );
     let state = state.with_limits(common.limits);
-    let worker = Worker::new(io, reader, state, common.idle, Arc::clone(&common.clock));
+    let (translation, idle, clock) = (common.translation, common.idle, Arc::clone(&common.clock));
     let core = handle.core;
     let presence = Presence::new(format!("the worker on core {core}"), common.ended.clone());
-    let running = Running::new(&handle.running);
+    let running = Arc::clone(&handle.running);
     let (eal, stop) = (common.eal.clone(), Arc::clone(&common.stop));
+    let ready = common.ready.clone();
     let run = move || {
-        let _marks = (running, presence);
+        let _presence = presence;
         if !core_affinity::set_for_current(CoreId { id: core as usize }) {
             return Err(anyhow!("cannot pin a worker to core {core}"));
         }
@@ -122,6 +152,20 @@ pub fn start(
         let registered = eal
             .register_worker()
             .with_context(|| format!("worker on core {core}"))?;
+        let translator = translation.translator(number, clock.get())?;
+        let mb = translator.usage().bytes >> 20;
+        tracing::info!(
+            core,
+            sessions = translation.capacity.sessions,
+            mb,
+            "memory for translations"
+        );
+        let state = state.with_translator(translator);
+        reader.online();
+        let worker = Worker::new(io, reader, state, idle, clock);
+        let _running = Running::new(&running);
+        // Nobody waits any more when the daemon stops.
+        let _ = ready.send(());
         let io = worker.run(&stop);
         drop((io, registered));
         Ok(())

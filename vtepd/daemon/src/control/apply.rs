@@ -4,11 +4,13 @@
 //! in the order that no packet meets a reference to something missing:
 //!
 //! ```text
-//!  interfaces, bindings, tunnels, networks, flood lists, gateways, routes,
+//!  pools and limits of what is translated ─► every worker has them
+//!  interfaces, bindings, tunnels, networks, flood lists, gateways, routes, rules,
 //!  guards as loose as before or after ─► publish, every worker has moved on
 //!  out: stations that are gone    in: VNIs, VTEPs, stations    out: VNIs, VTEPs
 //!  guards as they shall be ─► publish, every worker has moved on
 //!  adjacencies, networks and VRFs that nothing refers to ─► publish, moved on
+//!  pools that no rules name are closed, new outside addresses announced
 //! ```
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -30,6 +32,7 @@ use vtepd_tables::{
 use vtepd_wire::{Vni, vxlan};
 
 use super::Control;
+use super::concerned::Concerned;
 use super::guards::When;
 use super::metadata::Askers;
 use super::places::{Place, network_index};
@@ -73,26 +76,30 @@ impl Control {
     /// Makes a transaction true; afterwards every worker forwards by it.
     pub fn apply(&mut self, changes: &Changes<'_>) -> Result<(), Refusal> {
         let changes = *changes;
-        self.check_room(changes)?;
+        let concerned = Concerned::of(changes);
+        self.check_room(changes, &concerned)?;
+        self.prepare_translation(changes, &concerned);
         let guarded = self.count_ports(changes);
-        let gone = self.make_infrastructure(changes, &guarded);
+        let gone = self.make_infrastructure(changes, &concerned, &guarded);
         self.tables.publish();
         // What follows is seen at once, also by who is still busy with the former snapshot:
         // that does not know where the new entries lead, and checks more.
         self.wait_for_workers();
-        self.remove_stations(changes);
+        self.remove_stations(changes, &concerned);
         self.enter_references(changes);
-        self.enter_stations(changes);
+        self.enter_stations(changes, &concerned);
         self.remove_references(changes);
         self.set_guards(changes, &guarded, When::After);
         self.tables.publish();
         self.wait_for_workers();
-        self.clear_up(changes, &gone);
+        self.clear_up(changes, &concerned, &gone);
+        self.close_pools(changes, &concerned);
+        self.announce(changes, &concerned);
         self.say_farewell();
         Ok(())
     }
 
-    fn wait_for_workers(&mut self) {
+    pub(super) fn wait_for_workers(&mut self) {
         if !self.tables.synchronize() {
             // It forwards nothing; health says which one it is.
             tracing::error!("a worker is stuck: the others forward by the new state");
@@ -100,7 +107,7 @@ impl Control {
     }
 
     /// Refuses what would not fit; nothing has changed then.
-    fn check_room(&mut self, changes: Changes<'_>) -> Result<(), Refusal> {
+    fn check_room(&mut self, changes: Changes<'_>, concerned: &Concerned) -> Result<(), Refusal> {
         for change in changes.networks() {
             if change.new.is_some() && network_index(change.handle).is_none() {
                 let message = format!("at most {} networks are possible", NetworkIndex::MAX);
@@ -108,13 +115,15 @@ impl Control {
                 return Err(Refusal::new(Code::TableFull, message).of(name));
             }
         }
-        self.places.check_room(self.new_places(changes))?;
-        self.check_room_for_spaces(changes)?;
+        self.places
+            .check_room(self.new_places(changes, concerned))?;
+        self.check_room_for_spaces(changes, concerned)?;
+        self.check_room_for_translation(changes, concerned)?;
         self.check_room_for_metadata(changes)?;
-        self.check_room_for_stations(changes)
+        self.check_room_for_stations(changes, concerned)
     }
 
-    fn new_places(&self, changes: Changes<'_>) -> usize {
+    fn new_places(&self, changes: Changes<'_>, concerned: &Concerned) -> usize {
         let is_new = |place| self.places.get(place).is_none();
         let bindings = changes.bindings().filter(|change| change.new.is_some());
         let hosts = changes
@@ -134,7 +143,7 @@ impl Control {
             + networks
                 .filter(|change| is_new(Place::Group(change.handle)))
                 .count()
-            + self.new_gateways(changes)
+            + self.new_gateways(changes, concerned)
     }
 
     /// Everything that MACs and neighbours may refer to. Returns the places that
@@ -142,6 +151,7 @@ impl Control {
     fn make_infrastructure(
         &mut self,
         changes: Changes<'_>,
+        concerned: &Concerned,
         guarded: &BTreeSet<Attachment>,
     ) -> Vec<Place> {
         let underlay_changed = self.underlay.update(&changes);
@@ -192,7 +202,8 @@ impl Control {
         if underlay_changed {
             self.refresh_tunnels();
         }
-        self.set_routers(changes, &mut gone);
+        self.set_routers(changes, concerned, &mut gone);
+        self.set_rules(changes, concerned);
         self.set_metadata(changes);
         gone
     }
@@ -429,7 +440,7 @@ impl Control {
 
     /// No worker refers to what is gone any more: its indices may be used again
     /// once no event speaks of it either.
-    fn clear_up(&mut self, changes: Changes<'_>, gone: &[Place]) {
+    fn clear_up(&mut self, changes: Changes<'_>, concerned: &Concerned, gone: &[Place]) {
         let networks: Vec<NetworkIndex> = changes
             .networks()
             .filter(|change| change.new.is_none())
@@ -439,7 +450,7 @@ impl Control {
             .iter()
             .filter_map(|place| self.places.give_up(*place))
             .collect();
-        let vrfs = Self::gone_vrfs(changes);
+        let vrfs = Self::gone_vrfs(changes, concerned);
         let unlearned = self.unlearned(changes);
         let changed = self.changed_gateways(changes);
         if networks.is_empty()

@@ -2,6 +2,7 @@
 //! recording observer, on the tables as they are. Nothing leaves and nobody is told; only
 //! the age of what the tables know of its sender is renewed, as by any frame of his.
 
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use mgmt_api::explain::{
@@ -13,7 +14,7 @@ use mgmt_api::resources::{Attachment, Interface, Network};
 use mgmt_api::state::{Handle, View};
 use serde_json::{Value, json};
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
-use vtepd_datapath::observer::{Decision, Recorder};
+use vtepd_datapath::observer::{Decision, Exemption, Recorder, Rule};
 use vtepd_datapath::{
     Asked, Burst, Channel, Delivery, DropReason, Pipeline, Seconds, Service, WorkerCounters,
     WorkerState,
@@ -359,6 +360,13 @@ impl Names<'_> {
                 self.view.name_of(router),
                 self.view.name_of(network)
             ),
+            Some(Place::FloatingIps(network)) => format!(
+                "this host's gateway for floating IPs on {}",
+                self.view.name_of(network)
+            ),
+            Some(Place::Outside(router, _)) => {
+                format!("the way outside of {}", self.view.name_of(router))
+            }
             None => format!("a way out that is gone (#{index})"),
         }
     }
@@ -501,6 +509,49 @@ impl Names<'_> {
                 None,
             ),
             Decision::Answered => step("route", "answered", "the gateway answers".to_owned(), None),
+            Decision::Central(address) => step(
+                "route",
+                "central",
+                format!("outside is reached by way of {address} in the same network"),
+                Some(json!({"table": "neighbours", "address": address})),
+            ),
+            Decision::Translated {
+                by,
+                protocol,
+                from,
+                to,
+            } => {
+                let (text, evidence) = translated(by, protocol, from, to);
+                step("translate", "translated", text, Some(evidence))
+            }
+            Decision::Untranslated(exemption) => step(
+                "translate",
+                "untranslated",
+                match exemption {
+                    Exemption::Exempt => "passes as it is: the other end is exempt",
+                    Exemption::SameScope => "passes as it is: of the outside's address scope",
+                }
+                .to_owned(),
+                None,
+            ),
+            Decision::Hairpin(at) => step(
+                "translate",
+                "hairpin",
+                format!("to an outside address of this host: comes in again at {}", self.place(at)),
+                None,
+            ),
+            Decision::HandedOver(worker) => step(
+                "translate",
+                "handed-over",
+                format!("goes on at worker {worker}, which owns its translation"),
+                None,
+            ),
+            Decision::Kept => step(
+                "translate",
+                "kept",
+                "waits for the first fragment of its datagram, or an answer to its SYN".to_owned(),
+                None,
+            ),
             Decision::Asks(address) => step(
                 "metadata",
                 "asks",
@@ -565,6 +616,35 @@ impl Names<'_> {
             ),
         }
     }
+}
+
+/// What was translated to what, and the evidence.
+fn translated(
+    by: Rule,
+    protocol: u8,
+    from: [SocketAddrV4; 2],
+    to: [SocketAddrV4; 2],
+) -> (String, Value) {
+    let why = match by {
+        Rule::FloatingIp => "by floating IP",
+        Rule::Forwarding => "by port forwarding",
+        Rule::Session { new: true } => "by SNAT, in a new session",
+        Rule::Session { new: false } => "by SNAT, in a session that is known",
+    };
+    let inside_out = from[0] != to[0];
+    let (before, after) = match inside_out {
+        true => (from[0], to[0]),
+        false => (from[1], to[1]),
+    };
+    let end = if inside_out { "source" } else { "destination" };
+    let evidence = json!({
+        "table": "translation",
+        "protocol": protocol,
+        "from": from.map(|end| end.to_string()),
+        "to": to.map(|end| end.to_string()),
+    });
+    let text = format!("{why}: {end} {before} becomes {after}");
+    (text, evidence)
 }
 
 fn service_name(service: Service) -> &'static str {

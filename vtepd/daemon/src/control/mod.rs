@@ -11,9 +11,13 @@
 //! |---|---|
 //! | `apply` | a transaction of desired state becomes table entries |
 //! | `stations` | MACs and addresses out of ports, static entries and gateways |
-//! | `routers` | gateways, DVR host MACs |
+//! | `concerned` | whom a transaction concerns beyond the records that it changes |
+//! | `gateways`, `floating` | which gateways and floating IPs this host has, out of the records |
+//! | `routers` | gateways as ways out, DVR host MACs |
 //! | `spaces` | address spaces with their routes |
 //! | `guards` | what is checked of ports |
+//! | `translation` | rules, and the pools and tenants behind them |
+//! | `announcements` | gratuitous ARP |
 //! | `metadata` | who may ask the metadata proxy, by which name |
 //! | `services` | DHCP and router advertisements for stations |
 //! | `explain` | one packet through the workers' own code |
@@ -22,8 +26,12 @@
 //! | `tick` | the control thread: events, ageing, questions |
 //! | `status` | what the API may read |
 
+mod announcements;
 mod apply;
+mod concerned;
 mod explain;
+mod floating;
+mod gateways;
 mod guards;
 mod metadata;
 mod places;
@@ -35,11 +43,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod translation;
 mod underlay;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mgmt_api::change::Changes;
 use mgmt_api::control::{
@@ -56,13 +65,14 @@ use vtepd_datapath::learn::Learner;
 use vtepd_datapath::route::neighbours::Neighbours;
 use vtepd_datapath::underlay::membership::Membership;
 use vtepd_datapath::underlay::resolver::Resolver;
-use vtepd_datapath::{Command, Delivery, Seconds, SmallFrame};
+use vtepd_datapath::{Command, Delivery, Seconds, SmallFrame, TranslatorHandle, Translators};
 use vtepd_tables::{InterfaceIndex, TablesWriter};
 use vtepd_wire::Mac;
 use vtepd_wire::flow::FlowHasher;
 
 use crate::device::Device;
 use crate::workers::WorkerHandle;
+use announcements::Announcements;
 use apply::Networks;
 use explain::Laboratory;
 use guards::Guards;
@@ -71,10 +81,12 @@ use places::Places;
 use services::Served;
 use spaces::Vrfs;
 use status::{BusyMeter, FdbPage};
+use translation::Translation;
 use underlay::Underlay;
 
 pub use metadata::MetadataSettings;
 pub use tick::run as run_thread;
+pub use translation::TranslationCapacity;
 
 /// What the daemon gives the control side.
 pub struct Parts {
@@ -82,6 +94,7 @@ pub struct Parts {
     pub tables: TablesWriter,
     pub learned_limit: usize,
     pub route_limit: usize,
+    pub translation: TranslationCapacity,
     pub flows: FlowHasher,
     pub devices: Arc<[Device]>,
     pub workers: Arc<[WorkerHandle]>,
@@ -106,6 +119,7 @@ pub struct Plane {
     control: Mutex<Control>,
     busy: BusyMeter,
     laboratory: Laboratory,
+    translators: Arc<Translators>,
 }
 
 /// Everything that only the holder of the lock may do: there is one writer.
@@ -122,6 +136,9 @@ struct Control {
     /// `None` without a proxy in the configuration.
     metadata: Option<Askers>,
     vrfs: Vrfs,
+    translation: Translation,
+    translators: Arc<Translators>,
+    announcements: Announcements,
     places: Places,
     networks: Networks,
     underlay: Underlay,
@@ -140,6 +157,7 @@ impl Plane {
         };
         let devices = parts.facts.devices.iter();
         let macs = devices.map(|device| Mac(device.mac.0)).collect();
+        let translators = Arc::new(translators(&parts.workers));
         let mut control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),
@@ -151,6 +169,9 @@ impl Plane {
             served: Served::new(parts.metadata.is_some()),
             metadata: parts.metadata.map(Askers::new),
             vrfs: Vrfs::new(parts.route_limit),
+            translation: Translation::new(parts.translation),
+            translators: Arc::clone(&translators),
+            announcements: Announcements::default(),
             places: Places::default(),
             networks: Networks::default(),
             underlay: Underlay::new(macs, parts.tunnels),
@@ -163,11 +184,24 @@ impl Plane {
             facts: parts.facts,
             laboratory,
             busy: BusyMeter::new(parts.workers.len()),
+            translators,
             devices: parts.devices,
             workers: parts.workers,
             control: Mutex::new(control),
         })
     }
+}
+
+/// How long a worker is given to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn translators(workers: &[WorkerHandle]) -> Translators {
+    let handle = |worker: &WorkerHandle| TranslatorHandle {
+        name: format!("the worker on core {}", worker.core),
+        channel: Arc::clone(&worker.channel),
+        running: Arc::clone(&worker.running),
+    };
+    Translators::new(workers.iter().map(handle), PATIENCE)
 }
 
 impl Control {

@@ -20,6 +20,10 @@ pub enum Place {
     Group(Handle<Network>),
     /// A router's interface in a network, by its MAC there.
     Gateway(Handle<Router>, Handle<Network>, Mac),
+    /// This host's gateway for floating IPs on an external network.
+    FloatingIps(Handle<Network>),
+    /// The way outside of a router's address space.
+    Outside(Handle<Router>, Side),
 }
 
 /// Which of the two address spaces of a router on a host.

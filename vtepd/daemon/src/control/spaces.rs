@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mgmt_api::change::Changes;
 use mgmt_api::refusal::{Code, Refusal};
-use mgmt_api::resources::{Router, RouterRoute};
+use mgmt_api::resources::{ExternalGateway, Router, RouterRoute};
 use mgmt_api::state::{Handle, View};
 use vtepd_tables::route::{NextHop, NextHops, RouteWriter, Target};
 use vtepd_tables::{Usage, VrfIndex};
 
 use super::Control;
+use super::concerned::Concerned;
+use super::gateways::{self, WayOut};
 use super::places::{MAX_ROUTERS, Place, Side, central_vrf_index, vrf_index};
 use super::stations::entered;
 
@@ -80,13 +82,19 @@ pub struct Layout {
 impl Layout {
     /// `None`: the space is not of this host.
     fn of(view: View<'_>, (handle, side): Space) -> Option<Self> {
-        let router = view.get(handle).filter(|router| router.is_here())?;
-        if side == Side::Central {
+        let space = (handle, side);
+        if !gateways::exists(view, space) {
             return None;
         }
+        let router = view.get(handle)?;
         let mut layout = Self::default();
         for own in &router.interfaces {
-            let place = Place::Gateway(handle, own.network, own.mac);
+            let mac = match side {
+                Side::Own => Some(own.mac),
+                Side::Central => own.central.as_ref().map(|central| central.mac),
+            };
+            let Some(mac) = mac else { continue };
+            let place = Place::Gateway(handle, own.network, mac);
             let subnets = own.addresses.iter().map(IpNet::trunc);
             layout
                 .connected
@@ -96,7 +104,29 @@ impl Layout {
             let hops = layout.listed.entry(route.destination).or_default();
             hops.push(route.via);
         }
+        if let Some(way_out) = WayOut::of(view, space) {
+            layout.add_outside(view, way_out.external, Place::Outside(handle, side));
+        }
         Some(layout)
+    }
+
+    /// The external network's subnets and, unless the router's own list says otherwise, all else.
+    fn add_outside(&mut self, view: View<'_>, external: &ExternalGateway, place: Place) {
+        let network = view.get(external.network);
+        for subnet in network.into_iter().flat_map(|network| &network.subnets) {
+            self.connected.entry(subnet.cidr).or_insert(place);
+        }
+        let mut defaults: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
+        for via in view.next_hops_outside(external) {
+            let all = match via {
+                IpAddr::V4(_) => IpNet::from(Ipv4Net::default()),
+                IpAddr::V6(_) => IpNet::from(Ipv6Net::default()),
+            };
+            defaults.entry(all).or_default().push(via);
+        }
+        for (all, via) in defaults {
+            self.listed.entry(all).or_insert(via);
+        }
     }
 
     fn len(&self) -> usize {
@@ -156,16 +186,13 @@ impl SpaceChange {
     }
 }
 
-/// The routers whose address spaces a transaction may change, their `routes` aside.
-fn concerned(changes: Changes<'_>) -> BTreeSet<Handle<Router>> {
-    changes.routers().map(|change| change.handle).collect()
-}
-
 /// The address spaces that a transaction may change, their `routes` aside.
-fn space_changes<'a>(changes: Changes<'a>) -> impl Iterator<Item = SpaceChange> + 'a {
-    let spaces = concerned(changes)
-        .into_iter()
-        .flat_map(|router| Side::ALL.map(|side| (router, side)));
+fn space_changes<'a>(
+    changes: Changes<'a>,
+    concerned: &'a Concerned,
+) -> impl Iterator<Item = SpaceChange> + 'a {
+    let routers = concerned.routers.iter();
+    let spaces = routers.flat_map(|router| Side::ALL.map(|side| (*router, side)));
     spaces.map(move |space| SpaceChange {
         space,
         old: Layout::of(changes.before, space),
@@ -175,7 +202,11 @@ fn space_changes<'a>(changes: Changes<'a>) -> impl Iterator<Item = SpaceChange> 
 
 impl Control {
     /// Refuses routers and routes that would not fit.
-    pub(super) fn check_room_for_spaces(&mut self, changes: Changes<'_>) -> Result<(), Refusal> {
+    pub(super) fn check_room_for_spaces(
+        &mut self,
+        changes: Changes<'_>,
+        concerned: &Concerned,
+    ) -> Result<(), Refusal> {
         for change in changes.routers() {
             if change.new.is_some() && central_vrf_index(change.handle).is_none() {
                 let message = format!("at most {MAX_ROUTERS} routers are possible");
@@ -185,7 +216,7 @@ impl Control {
         }
         let (mut new, mut gone) = (0, 0);
         let mut anew = HashSet::new();
-        for change in space_changes(changes) {
+        for change in space_changes(changes, concerned) {
             let own = |layout: &Option<Layout>| layout.as_ref().map_or(0, Layout::len);
             if change.old.is_some() && change.new.is_some() {
                 gone += own(&change.old);
@@ -211,14 +242,18 @@ impl Control {
             }
         }
         self.vrfs.check_room(new, gone)?;
-        self.check_room_for_targets(changes)
+        self.check_room_for_targets(changes, concerned)
     }
 
     /// Refuses more different sets of next hops than one router can have. Sets that go
     /// with the same transaction count as well: their numbers are free only after it.
-    fn check_room_for_targets(&mut self, changes: Changes<'_>) -> Result<(), Refusal> {
+    fn check_room_for_targets(
+        &mut self,
+        changes: Changes<'_>,
+        concerned: &Concerned,
+    ) -> Result<(), Refusal> {
         let mut wanted: BTreeMap<Handle<Router>, usize> = BTreeMap::new();
-        for change in space_changes(changes) {
+        for change in space_changes(changes, concerned) {
             let Some(new) = &change.new else { continue };
             let (router, _) = change.space;
             let mut count = new.len();
@@ -263,10 +298,10 @@ impl Control {
 
     /// The routes. First what goes: it may come back within the same transaction, from a
     /// router's list among the `routes` or the other way round.
-    pub(super) fn set_routes(&mut self, changes: Changes<'_>) {
+    pub(super) fn set_routes(&mut self, changes: Changes<'_>, concerned: &Concerned) {
         let mut touched: BTreeSet<Space> = BTreeSet::new();
         let mut anew: HashSet<Space> = HashSet::new();
-        let spaces: Vec<SpaceChange> = space_changes(changes).collect();
+        let spaces: Vec<SpaceChange> = space_changes(changes, concerned).collect();
         for change in &spaces {
             touched.insert(change.space);
             self.vrfs.usage.used -= self.vrfs.routes_of(change.space);
@@ -339,8 +374,8 @@ impl Control {
     }
 
     /// The address spaces that are gone from this host.
-    pub(super) fn gone_vrfs(changes: Changes<'_>) -> Vec<VrfIndex> {
-        let gone = space_changes(changes).filter(|change| change.fate() == Fate::Gone);
+    pub(super) fn gone_vrfs(changes: Changes<'_>, concerned: &Concerned) -> Vec<VrfIndex> {
+        let gone = space_changes(changes, concerned).filter(|change| change.fate() == Fate::Gone);
         gone.filter_map(|change| index_of(change.space)).collect()
     }
 

@@ -1,20 +1,20 @@
 //! Stations: MACs with their IP addresses and where they are, out of ports, static
 //! entries and the gateways of routers, in the FDB and the neighbour tables.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use mgmt_api::change::Changes;
-use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::refusal::{Code, Refusal};
-use mgmt_api::resources::{
-    Location, Network as ApiNetwork, Port as ApiPort, Router, RouterInterface, StaticFdb,
-};
+use mgmt_api::resources::{Location, Network as ApiNetwork, Port as ApiPort, Router, StaticFdb};
 use mgmt_api::state::{Handle, View};
-use vtepd_tables::{FdbEntry, FdbKey, Neighbour, Origin, TableFull};
-use vtepd_wire::Mac;
+use vtepd_tables::{FdbEntry, FdbKey, Neighbour, NetworkIndex, Origin, TableFull};
+use vtepd_wire::{Mac, ipv6};
 
 use super::Control;
+use super::concerned::Concerned;
+use super::floating::{self, Placed};
+use super::gateways::{LocalGateway, RemoteGateway};
 use super::places::{Place, network_index};
 
 /// Who has a MAC, and where: what ports, static entries and gateways have in common.
@@ -29,14 +29,17 @@ struct Station<'a> {
 #[derive(Clone, Copy)]
 enum At {
     Location(Location),
-    /// It is a router of this host.
-    Router(Handle<Router>),
+    /// It is a gateway of this host.
+    Gateway(Place),
 }
 
 enum StationKind<'a> {
     Port(&'a ApiPort),
     Entry,
-    Gateway(&'a RouterInterface),
+    /// A gateway, with these addresses.
+    Gateway(Vec<IpAddr>),
+    /// An outside address that a gateway answers for beside its own.
+    Outside(IpAddr),
 }
 
 impl<'a> From<&'a ApiPort> for Station<'a> {
@@ -61,22 +64,56 @@ impl From<&StaticFdb> for Station<'_> {
     }
 }
 
-/// The gateways of a router: it is here, or a station of the host that it runs on.
-fn gateways(handle: Handle<Router>, router: &Router) -> impl Iterator<Item = Station<'_>> {
-    let at = match router.host {
-        None => At::Router(handle),
-        Some(host) => At::Location(Location::Remote(host)),
-    };
-    router.interfaces.iter().map(move |own| Station {
-        network: own.network,
-        mac: Mac(own.mac.0),
-        at,
-        kind: StationKind::Gateway(own),
-    })
+impl Station<'_> {
+    fn here(own: &LocalGateway) -> Self {
+        let mac = Mac(own.mac.0);
+        let link_local = IpAddr::V6(ipv6::link_local(mac));
+        let addresses = own.own_addresses().chain([link_local]).collect();
+        Self {
+            network: own.network,
+            mac,
+            at: At::Gateway(own.place),
+            kind: StationKind::Gateway(addresses),
+        }
+    }
+}
+
+impl From<RemoteGateway> for Station<'_> {
+    fn from(own: RemoteGateway) -> Self {
+        Self {
+            network: own.network,
+            mac: Mac(own.mac.0),
+            at: At::Location(Location::Remote(own.host)),
+            kind: StationKind::Gateway(own.addresses),
+        }
+    }
+}
+
+impl From<Placed> for Station<'_> {
+    fn from(placed: Placed) -> Self {
+        Self {
+            network: placed.network,
+            mac: Mac(placed.mac.0),
+            at: At::Gateway(placed.gateway),
+            kind: StationKind::Outside(placed.address.into()),
+        }
+    }
+}
+
+/// The gateways of a router: those of this host, and those that it has on others.
+fn gateways<'a>(view: View<'a>, handle: Handle<Router>) -> impl Iterator<Item = Station<'a>> {
+    let here = LocalGateway::of_router(view, handle);
+    let elsewhere = view.get(handle).map(RemoteGateway::of_router);
+    let here = here.into_iter().map(|own| Station::here(&own));
+    here.chain(elsewhere.into_iter().flatten().map(Station::from))
 }
 
 impl Station<'_> {
+    /// Its MAC's; an outside address is with a gateway that has one already.
     fn key(&self) -> Option<FdbKey> {
+        if let StationKind::Outside(_) = self.kind {
+            return None;
+        }
         Some(FdbKey::new(network_index(self.network)?, self.mac))
     }
 
@@ -85,22 +122,19 @@ impl Station<'_> {
             StationKind::Port(port) => Some(port),
             _ => None,
         };
-        let gateway = match self.kind {
-            StationKind::Gateway(own) => Some(own),
-            _ => None,
+        let own = match &self.kind {
+            StationKind::Gateway(addresses) => addresses.as_slice(),
+            StationKind::Outside(address) => std::slice::from_ref(address),
+            _ => &[],
         };
         let of_port = port.into_iter().flat_map(|port| port.addresses.iter());
-        let of_gateway = gateway.into_iter().flat_map(|own| {
-            let addresses = own.addresses.iter().map(|address| address.addr());
-            addresses.chain([own.link_local().into()])
-        });
-        of_port.chain(of_gateway)
+        of_port.chain(own.iter().copied())
     }
 
     /// What leads to it.
     fn place(&self, view: View<'_>) -> Option<Place> {
         Some(match self.at {
-            At::Router(router) => Place::Gateway(router, self.network, ApiMac(self.mac.0)),
+            At::Gateway(place) => place,
             At::Location(Location::Local(attachment)) => Place::Attachment(attachment),
             At::Location(Location::Remote(host)) => {
                 match view.get(self.network)?.segment.attachment() {
@@ -114,7 +148,7 @@ impl Station<'_> {
     /// What its entry in the FDB says of frames from it.
     fn origin(&self) -> Origin {
         match (self.at, &self.kind) {
-            (At::Router(_), _) => Origin::Gateway,
+            (At::Gateway(_), _) => Origin::Gateway,
             (At::Location(Location::Local(_)), StationKind::Port(port)) => guarded(port),
             _ => Origin::Static,
         }
@@ -137,6 +171,7 @@ fn guarded(port: &ApiPort) -> Origin {
 /// Stations before and after, of all kinds.
 fn stations<'a>(
     changes: Changes<'a>,
+    concerned: &'a Concerned,
 ) -> impl Iterator<Item = (Option<Station<'a>>, Option<Station<'a>>)> {
     let ports = changes
         .ports()
@@ -144,16 +179,57 @@ fn stations<'a>(
     let entries = changes
         .fdb()
         .map(|change| (change.old.map(Station::from), change.new.map(Station::from)));
-    let gateways = changes.routers().flat_map(|change| {
-        let of = move |router: Option<&'a Router>| {
-            router
+    let old = gateway_stations(changes.before, concerned).map(|old| (Some(old), None));
+    let new = gateway_stations(changes.after, concerned).map(|new| (None, Some(new)));
+    ports.chain(entries).chain(old).chain(new)
+}
+
+/// What is concerned of gateways, and of the addresses that they answer for.
+fn gateway_stations<'a>(
+    view: View<'a>,
+    concerned: &'a Concerned,
+) -> impl Iterator<Item = Station<'a>> + 'a {
+    let routers = concerned.routers.iter();
+    let of_routers = routers.flat_map(move |router| gateways(view, *router));
+    let networks = concerned.networks.iter();
+    let of_hosts = networks
+        .filter_map(move |network| LocalGateway::of_floating_ips(view, *network))
+        .map(|own| Station::here(&own));
+    let floating_ips = concerned.floating_ips.iter();
+    let addresses = floating_ips
+        .filter_map(move |floating| floating::placed(view, view.get(*floating)?))
+        .map(Station::from);
+    of_routers.chain(of_hosts).chain(addresses)
+}
+
+/// The IPv4 addresses that this host answers for on external networks, as far as they are concerned, and with which MAC.
+pub(super) fn answered_outside(
+    view: View<'_>,
+    concerned: &Concerned,
+) -> BTreeMap<(NetworkIndex, Ipv4Addr), Mac> {
+    let is_external = |station: &Station<'_>| {
+        let network = view.get(station.network);
+        let here = matches!(station.at, At::Gateway(_));
+        here && network.is_some_and(|network| network.external.is_some())
+    };
+    let stations = gateway_stations(view, concerned).filter(is_external);
+    let addresses = stations.filter_map(|station| {
+        let network = network_index(station.network)?;
+        let addresses: Vec<Ipv4Addr> = station.addresses().filter_map(v4).collect();
+        Some(
+            addresses
                 .into_iter()
-                .flat_map(move |router| gateways(change.handle, router))
-        };
-        let old = of(change.old).map(|old| (Some(old), None));
-        old.chain(of(change.new).map(|new| (None, Some(new))))
+                .map(move |address| ((network, address), station.mac)),
+        )
     });
-    ports.chain(entries).chain(gateways)
+    addresses.flatten().collect()
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Stations that stay as they are, of networks whose segment changes: what leads
@@ -180,7 +256,7 @@ fn stations_of_changed_segments<'a>(changes: Changes<'a>) -> Vec<Station<'a>> {
     let gateways = changes
         .after
         .iter::<Router>()
-        .flat_map(|(handle, router)| gateways(handle, router));
+        .flat_map(|(handle, _)| gateways(changes.after, handle));
     ports
         .chain(entries)
         .chain(gateways)
@@ -199,12 +275,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(changes: Changes<'_>) -> Self {
+    fn of(changes: Changes<'_>, concerned: &Concerned) -> Self {
         let mut wanted = Self {
             keys: HashSet::new(),
             addresses: HashSet::new(),
         };
-        for station in stations(changes).filter_map(|(_, new)| new) {
+        for station in stations(changes, concerned).filter_map(|(_, new)| new) {
             wanted.keys.extend(station.key());
             let network = station.network;
             wanted
@@ -234,9 +310,13 @@ impl Count {
 
 impl Control {
     /// Refuses stations that would not fit, what is gone taken off.
-    pub(super) fn check_room_for_stations(&mut self, changes: Changes<'_>) -> Result<(), Refusal> {
+    pub(super) fn check_room_for_stations(
+        &mut self,
+        changes: Changes<'_>,
+        concerned: &Concerned,
+    ) -> Result<(), Refusal> {
         let mut new = Count::default();
-        for station in stations(changes).filter_map(|(_, new)| new) {
+        for station in stations(changes, concerned).filter_map(|(_, new)| new) {
             let is_new = |key| self.tables.fdb.get(key).is_none();
             new.macs += usize::from(station.key().is_some_and(is_new));
             for address in station.addresses() {
@@ -248,7 +328,7 @@ impl Control {
             }
         }
         let mut gone = Count::default();
-        self.each_gone(changes, |_, key, addresses| {
+        self.each_gone(changes, concerned, |_, key, addresses| {
             gone.macs += usize::from(key.is_some());
             addresses.for_each(|address| gone.address(address));
         });
@@ -270,14 +350,15 @@ impl Control {
     fn each_gone(
         &self,
         changes: Changes<'_>,
+        concerned: &Concerned,
         mut show: impl FnMut(Handle<ApiNetwork>, Option<FdbKey>, &mut dyn Iterator<Item = IpAddr>),
     ) {
         // At boot, and whenever only new ones come, there is nothing to compare.
-        if !stations(changes).any(|(old, _)| old.is_some()) {
+        if !stations(changes, concerned).any(|(old, _)| old.is_some()) {
             return;
         }
-        let wanted = Wanted::of(changes);
-        for station in stations(changes).filter_map(|(old, _)| old) {
+        let wanted = Wanted::of(changes, concerned);
+        for station in stations(changes, concerned).filter_map(|(old, _)| old) {
             let key = station.key().filter(|key| !wanted.keys.contains(key));
             let network = station.network;
             let mut addresses = station
@@ -288,10 +369,10 @@ impl Control {
     }
 
     /// Takes out what is gone.
-    pub(super) fn remove_stations(&mut self, changes: Changes<'_>) {
+    pub(super) fn remove_stations(&mut self, changes: Changes<'_>, concerned: &Concerned) {
         let mut keys = Vec::new();
         let mut neighbours = Vec::new();
-        self.each_gone(changes, |network, key, addresses| {
+        self.each_gone(changes, concerned, |network, key, addresses| {
             keys.extend(key);
             neighbours.extend(addresses.map(|address| (network, address)));
         });
@@ -306,10 +387,13 @@ impl Control {
     }
 
     /// Enters what is new or changed.
-    pub(super) fn enter_stations(&mut self, changes: Changes<'_>) {
+    pub(super) fn enter_stations(&mut self, changes: Changes<'_>, concerned: &Concerned) {
         let now = self.now() as u16;
         let moved = stations_of_changed_segments(changes);
-        for station in stations(changes).filter_map(|(_, new)| new).chain(moved) {
+        for station in stations(changes, concerned)
+            .filter_map(|(_, new)| new)
+            .chain(moved)
+        {
             let place = station.place(changes.after);
             let (Some(key), Some(adjacency)) = (
                 station.key(),

@@ -279,7 +279,10 @@ impl FdbPage {
             let location = match control.places.owner(row.entry.adjacency)? {
                 Place::Attachment(attachment) => FdbLocation::Local(attachment),
                 Place::Host(host) => FdbLocation::Remote(host),
-                Place::Group(_) | Place::Gateway(..) => return None,
+                Place::Group(_)
+                | Place::Gateway(..)
+                | Place::FloatingIps(_)
+                | Place::Outside(..) => return None,
             };
             let learned = row.entry.origin == Origin::Learned;
             Some(FdbEntry {
@@ -314,7 +317,7 @@ impl Control {
                     Place::Attachment(attachment) => NeighbourLocation::Local(attachment),
                     Place::Host(host) => NeighbourLocation::Remote(host),
                     Place::Gateway(router, ..) => NeighbourLocation::Router(router),
-                    Place::Group(_) => return None,
+                    Place::Group(_) | Place::FloatingIps(_) | Place::Outside(..) => return None,
                 };
                 Some(Neighbour {
                     address: learned.address,

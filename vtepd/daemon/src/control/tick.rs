@@ -40,7 +40,9 @@ impl Control {
             let questions = self.neighbours.questions(&mut self.tables, now_ms);
             self.deliver(questions);
             self.advertise();
+            self.release_pools();
         }
+        self.send_announcements();
         self.tables.publish();
         self.tables.collect();
     }

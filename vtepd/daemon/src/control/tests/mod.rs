@@ -38,7 +38,7 @@ use vtepd_tables::{InterfaceIndex, Limits, Tables, TablesReader};
 use vtepd_wire::craft;
 use vtepd_wire::flow::FlowHasher;
 
-use super::{MetadataSettings, Parts, Plane, TunnelSettings};
+use super::{MetadataSettings, Parts, Plane, TranslationCapacity, TunnelSettings};
 use crate::workers::WorkerHandle;
 
 const UP: InterfaceIndex = InterfaceIndex(0);
@@ -99,6 +99,10 @@ fn plane_with(room: Room, metadata: Option<MetadataSettings>) -> (Arc<Plane>, Wo
         tables,
         learned_limit: 500,
         route_limit: room.routes,
+        translation: TranslationCapacity {
+            pools: 8,
+            tenants: 4,
+        },
         flows: FlowHasher::new(1, 2),
         devices: Arc::new([]),
         workers: vec![worker.clone()].into(),

@@ -1,0 +1,506 @@
+//! What is translated: rules for each address space with a way outside, and the pools and tenants behind them.
+//!
+//! ```text
+//!   open pools, set limits ─► every worker has ─► publish rules ─► every worker goes by them ─► close pools
+//! ```
+//!
+//! So no worker meets rules whose pools it does not know, and none goes by rules whose pools are closed. A pool's
+//! number rests until each worker says that nothing hangs on it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use mgmt_api::change::Changes;
+use mgmt_api::id::Id;
+use mgmt_api::refusal::{Code, Refusal};
+use mgmt_api::resources::{
+    FloatingIp as ApiFloatingIp, ForwardedProtocol, NatLimits, NatSettings, Network as ApiNetwork,
+    Router, UnsolicitedSyn as ApiUnsolicitedSyn,
+};
+use mgmt_api::state::{Handle, View};
+use vtepd_datapath::NatRequest;
+use vtepd_nat::{Limits, PoolOwner, PoolState, Settings, Timeouts, UnsolicitedSyn};
+use vtepd_tables::VrfIndex;
+use vtepd_tables::translation::{
+    Description, Externals, Filtering, FloatingIp, Forwarding, OutsideAddress, PoolIndex, Protocol,
+    Rules, SubscriberIndex,
+};
+
+use super::Control;
+use super::concerned::Concerned;
+use super::floating;
+use super::gateways::{WayOut, spaces};
+use super::places::{Side, network_index};
+use super::spaces::{Space, index_of};
+
+/// How many pools and tenants the workers have room for.
+#[derive(Clone, Copy, Debug)]
+pub struct TranslationCapacity {
+    pub pools: u16,
+    pub tenants: u16,
+}
+
+/// The numbers that rules refer to.
+pub struct Translation {
+    pools: Numbers<PoolOwnerKey>,
+    tenants: Numbers<Id>,
+    /// By address space, what its rules refer to.
+    used: BTreeMap<Space, Used>,
+    /// Pools that workers still clear up, with their tenants.
+    closing: Vec<(PoolIndex, Id)>,
+}
+
+/// Whose sessions end with a change of any of these.
+type PoolOwnerKey = (Space, Ipv4Addr, SubscriberIndex);
+
+struct Used {
+    tenant: Id,
+    pools: Vec<PoolOwnerKey>,
+}
+
+/// Small numbers for keys; one that is given up is dealt again.
+struct Numbers<K> {
+    by_key: HashMap<K, u16>,
+    free: Vec<u16>,
+    next: u16,
+    capacity: u16,
+}
+
+impl<K: std::hash::Hash + Eq + Clone> Numbers<K> {
+    fn new(capacity: u16) -> Self {
+        Self {
+            by_key: HashMap::new(),
+            free: Vec::new(),
+            next: 0,
+            capacity,
+        }
+    }
+
+    fn get(&self, key: &K) -> Option<u16> {
+        self.by_key.get(key).copied()
+    }
+
+    fn room(&self) -> usize {
+        self.free.len() + usize::from(self.capacity - self.next)
+    }
+
+    /// A number for a key, and whether it is new. `None` when all are taken.
+    fn take(&mut self, key: &K) -> Option<(u16, bool)> {
+        if let Some(number) = self.get(key) {
+            return Some((number, false));
+        }
+        let number = self.free.pop().or_else(|| {
+            let number = self.next;
+            (number < self.capacity).then(|| {
+                self.next += 1;
+                number
+            })
+        })?;
+        self.by_key.insert(key.clone(), number);
+        Some((number, true))
+    }
+
+    /// Takes a number from its key; it rests until [`release`](Self::release).
+    fn give_up(&mut self, key: &K) -> Option<u16> {
+        self.by_key.remove(key)
+    }
+
+    fn release(&mut self, number: u16) {
+        self.free.push(number);
+    }
+}
+
+/// What an address space refers to, as the records have it.
+struct Wanted<'a> {
+    space: Space,
+    router: &'a Router,
+    way_out: WayOut<'a>,
+    /// Outside addresses for SNAT.
+    addresses: Vec<Ipv4Addr>,
+}
+
+fn wanted<'a>(view: View<'a>, space: Space) -> Option<Wanted<'a>> {
+    let router = view.get(space.0)?;
+    let way_out = WayOut::of(view, space)?;
+    let own = way_out.own.filter(|_| way_out.external.snat);
+    let addresses = own.into_iter().flat_map(|own| &own.addresses);
+    let addresses = addresses.filter_map(|own| match own.addr() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    Some(Wanted {
+        space,
+        router,
+        addresses: addresses.collect(),
+        way_out,
+    })
+}
+
+impl Translation {
+    /// Nothing is translated yet.
+    pub fn new(capacity: TranslationCapacity) -> Self {
+        Self {
+            pools: Numbers::new(capacity.pools),
+            tenants: Numbers::new(capacity.tenants),
+            used: BTreeMap::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    /// The tenants that routers of this host count for.
+    pub fn tenants(&self) -> impl Iterator<Item = (&Id, SubscriberIndex)> {
+        let tenants = self.tenants.by_key.iter();
+        tenants.map(|(id, number)| (id, SubscriberIndex(*number)))
+    }
+
+    /// The pools in use: whose, and which address.
+    pub fn pools(&self) -> impl Iterator<Item = (Space, Ipv4Addr, PoolIndex)> {
+        let pools = self.pools.by_key.iter();
+        pools.map(|((space, address, _), number)| (*space, *address, PoolIndex(*number)))
+    }
+
+    fn is_tenant_used(&self, tenant: &Id) -> bool {
+        self.used.values().any(|used| used.tenant == *tenant)
+            || self.closing.iter().any(|(_, of)| of == tenant)
+    }
+
+    fn open_pools(&mut self, wanted: &Wanted<'_>, subscriber: SubscriberIndex) -> Vec<NatRequest> {
+        let addresses = wanted.addresses.iter();
+        let opened = addresses.filter_map(|address| {
+            let key = (wanted.space, *address, subscriber);
+            let (number, is_new) = self.pools.take(&key)?;
+            let owner = PoolOwner {
+                router: index_of(wanted.space)?,
+                subscriber,
+                address: *address,
+            };
+            is_new.then_some(NatRequest::OpenPool {
+                pool: PoolIndex(number),
+                owner,
+            })
+        });
+        opened.collect()
+    }
+
+    /// The pools of a space that are not open yet.
+    fn new_pools(&self, wanted: &Wanted<'_>) -> usize {
+        let tenant = self.tenants.get(wanted.router.tenant());
+        let is_new = |address: &&Ipv4Addr| {
+            tenant.is_none_or(|tenant| {
+                let key = (wanted.space, **address, SubscriberIndex(tenant));
+                self.pools.get(&key).is_none()
+            })
+        };
+        wanted.addresses.iter().filter(is_new).count()
+    }
+}
+
+impl Control {
+    /// Refuses outside addresses and tenants that the workers have no room for.
+    pub(super) fn check_room_for_translation(
+        &self,
+        changes: Changes<'_>,
+        concerned: &Concerned,
+    ) -> Result<(), Refusal> {
+        let mut pools = 0;
+        let mut tenants: BTreeSet<&Id> = BTreeSet::new();
+        let routers = concerned.translating(changes);
+        for space in routers
+            .iter()
+            .flat_map(|router| spaces(changes.after, *router))
+        {
+            if let Some(wanted) = wanted(changes.after, space) {
+                pools += self.translation.new_pools(&wanted);
+                let tenant = wanted.router.tenant();
+                if self.translation.tenants.get(tenant).is_none() {
+                    tenants.insert(tenant);
+                }
+            }
+        }
+        let full = |what: &str, key: &str, capacity: u16| {
+            let message = format!(
+                "there is room for {capacity} {what}, those that still end counted: take some away or raise {key} in the \
+                 configuration"
+            );
+            Err(Refusal::new(Code::TableFull, message))
+        };
+        if pools > self.translation.pools.room() {
+            return full(
+                "outside addresses",
+                "nat.pools",
+                self.translation.pools.capacity,
+            );
+        }
+        if tenants.len() > self.translation.tenants.room() {
+            return full("tenants", "nat.tenants", self.translation.tenants.capacity);
+        }
+        Ok(())
+    }
+
+    /// What workers must know before they meet new rules: pools and limits. Waits for them if there is any.
+    pub(super) fn prepare_translation(&mut self, changes: Changes<'_>, concerned: &Concerned) {
+        let mut requests = Vec::new();
+        let mut limited: BTreeSet<Id> = changes
+            .tenants()
+            .filter_map(|change| Some(change.new.or(change.old)?.id.clone()))
+            .collect();
+        if changes.nat_settings().next().is_some() {
+            let settings = self.settings(&changes.after.nat_settings());
+            requests.push(NatRequest::Set(settings));
+            // What tenants leave to the defaults changes with these.
+            limited.extend(self.translation.tenants.by_key.keys().cloned());
+        }
+        for router in concerned.translating(changes) {
+            for space in spaces(changes.after, router) {
+                let Some(wanted) = wanted(changes.after, space) else {
+                    continue;
+                };
+                let tenant = wanted.router.tenant();
+                let Some((subscriber, is_new)) = self.translation.tenants.take(tenant) else {
+                    continue;
+                };
+                if is_new {
+                    limited.insert(tenant.clone());
+                }
+                let opened = self
+                    .translation
+                    .open_pools(&wanted, SubscriberIndex(subscriber));
+                requests.extend(opened);
+            }
+        }
+        requests.extend(limited.iter().filter_map(|tenant| {
+            let subscriber = SubscriberIndex(self.translation.tenants.get(tenant)?);
+            let limits = Some(self.share(changes.after.nat_limits(tenant)));
+            Some(NatRequest::SetLimits { subscriber, limits })
+        }));
+        if !requests.is_empty() {
+            self.translators.tell(&requests);
+            self.wait_for_workers();
+        }
+    }
+
+    /// The rules, in the snapshot.
+    pub(super) fn set_rules(&mut self, changes: Changes<'_>, concerned: &Concerned) {
+        let mut networks: BTreeSet<Handle<ApiNetwork>> = concerned.networks.clone();
+        for router in concerned.translating(changes) {
+            for side in Side::ALL {
+                let space = (router, side);
+                let Some(vrf) = index_of(space) else { continue };
+                let before = WayOut::of(changes.before, space);
+                networks.extend(before.map(|way_out| way_out.external.network));
+                let wanted = wanted(changes.after, space);
+                networks.extend(
+                    wanted
+                        .as_ref()
+                        .map(|wanted| wanted.way_out.external.network),
+                );
+                let rules = wanted.and_then(|wanted| self.rules(changes.after, vrf, &wanted));
+                self.tables.edit().set_rules(vrf, rules.map(Arc::new));
+            }
+        }
+        for network in networks {
+            self.set_externals(changes.after, network);
+        }
+    }
+
+    fn rules(&self, view: View<'_>, vrf: VrfIndex, wanted: &Wanted<'_>) -> Option<Rules> {
+        let external = wanted.way_out.external;
+        let tenant = wanted.router.tenant();
+        let subscriber = SubscriberIndex(self.translation.tenants.get(tenant)?);
+        let outside = wanted.addresses.iter().filter_map(|address| {
+            let key = (wanted.space, *address, subscriber);
+            Some(OutsideAddress {
+                address: *address,
+                pool: PoolIndex(self.translation.pools.get(&key)?),
+            })
+        });
+        let mut description = Description {
+            outside: outside.collect(),
+            exempt: external.exempt.to_vec(),
+            same_scope: match external.snat {
+                true => external.same_scope.to_vec(),
+                // Everything inside is known to the outside as it is.
+                false => vec![ipnet::Ipv4Net::default()],
+            },
+            filtering: match external.filtering {
+                mgmt_api::resources::Filtering::EndpointIndependent => {
+                    Filtering::EndpointIndependent
+                }
+                mgmt_api::resources::Filtering::AddressDependent => Filtering::AddressDependent,
+            },
+            subscriber,
+            floating_hops: match (wanted.router.distributed, wanted.space.1) {
+                (true, Side::Own) => external.floating_ip_hops.saturating_sub(1),
+                _ => 0,
+            },
+            outbound_only_ipv6: external.outbound_only_ipv6,
+            ..Description::default()
+        };
+        for (_, record) in view.floating_ips_of(wanted.space.0) {
+            let placed = floating::placed(view, record);
+            if placed.is_some_and(|placed| placed.space == wanted.space) {
+                add_floating_ip(&mut description, record);
+            }
+        }
+        Rules::new(vrf, &description)
+            .inspect_err(|error| {
+                // The records were checked for what is given twice.
+                let router = &wanted.router.id;
+                tracing::error!(%router, %error, "its rules contradict each other: nothing is translated for it");
+            })
+            .ok()
+    }
+
+    /// Whose the outside addresses of an external network are.
+    fn set_externals(&mut self, view: View<'_>, network: Handle<ApiNetwork>) {
+        let Some(index) = network_index(network) else {
+            return;
+        };
+        if view.get(network).is_none() {
+            return;
+        }
+        let routers = view.routers_outside_by(network);
+        let vrfs = routers.flat_map(|router| spaces(view, router).filter_map(index_of));
+        let vrfs: Vec<VrfIndex> = vrfs.collect();
+        let staged = self.tables.staged();
+        let rules = vrfs.into_iter().filter_map(|vrf| staged.rules(vrf));
+        let externals = match Externals::new(rules) {
+            Ok(externals) => Some(Arc::new(externals)),
+            Err(error) => {
+                tracing::error!(network = %view.id_of(network), %error, "nothing is translated there");
+                None
+            }
+        };
+        let is_external = view
+            .get(network)
+            .is_some_and(|network| network.external.is_some());
+        self.tables.edit().network_mut(index).externals = externals.filter(|_| is_external);
+    }
+
+    /// No worker goes by the former rules any more: pools that none names end their sessions.
+    pub(super) fn close_pools(&mut self, changes: Changes<'_>, concerned: &Concerned) {
+        for router in concerned.translating(changes) {
+            for space in Side::ALL.map(|side| (router, side)) {
+                self.replace_used(space, wanted(changes.after, space));
+            }
+        }
+    }
+
+    fn replace_used(&mut self, space: Space, wanted: Option<Wanted<'_>>) {
+        let now = wanted.and_then(|wanted| {
+            let tenant = wanted.router.tenant().clone();
+            let subscriber = SubscriberIndex(self.translation.tenants.get(&tenant)?);
+            let pools = wanted.addresses.iter();
+            let pools = pools.map(|address| (space, *address, subscriber)).collect();
+            Some(Used { tenant, pools })
+        });
+        let kept = now
+            .as_ref()
+            .map(|used| used.pools.clone())
+            .unwrap_or_default();
+        let before = match now {
+            Some(now) => self.translation.used.insert(space, now),
+            None => self.translation.used.remove(&space),
+        };
+        let Some(before) = before else { return };
+        let mut closed = Vec::new();
+        for key in before.pools.iter().filter(|key| !kept.contains(key)) {
+            if let Some(number) = self.translation.pools.give_up(key) {
+                closed.push(NatRequest::ClosePool(PoolIndex(number)));
+                let closing = (PoolIndex(number), before.tenant.clone());
+                self.translation.closing.push(closing);
+            }
+        }
+        self.translators.tell(&closed);
+        self.release_tenant(&before.tenant);
+    }
+
+    fn release_tenant(&mut self, tenant: &Id) {
+        if !self.translation.is_tenant_used(tenant)
+            && let Some(number) = self.translation.tenants.give_up(tenant)
+        {
+            self.translation.tenants.release(number);
+        }
+    }
+
+    /// Numbers of pools that every worker has cleared up may be dealt again. To be called now and then.
+    pub(super) fn release_pools(&mut self) {
+        if self.translation.closing.is_empty() {
+            return;
+        }
+        let indices: Vec<PoolIndex> = self
+            .translation
+            .closing
+            .iter()
+            .map(|(index, _)| *index)
+            .collect();
+        let Ok(usage) = self.translators.pools(&indices) else {
+            // A worker does not run or is stuck, as health says; there is time.
+            return;
+        };
+        let vacant: HashSet<PoolIndex> = indices
+            .into_iter()
+            .zip(usage)
+            .filter(|(_, usage)| usage.is_none_or(|usage| usage.state == PoolState::Vacant))
+            .map(|(index, _)| index)
+            .collect();
+        let (done, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.translation.closing)
+            .into_iter()
+            .partition(|(index, _)| vacant.contains(index));
+        self.translation.closing = left;
+        for (index, tenant) in done {
+            self.translation.pools.release(index.0);
+            self.release_tenant(&tenant);
+        }
+    }
+
+    /// What of a tenant's limits each worker grants: stations are dealt to workers, and each counts its own.
+    fn share(&self, limits: NatLimits) -> Limits {
+        let workers = self.workers.len().max(1) as u32;
+        Limits {
+            sessions: limits.sessions.div_ceil(workers),
+            sessions_per_second: limits.sessions_per_second.div_ceil(workers),
+            ports: limits.ports.div_ceil(workers),
+            fragments: limits.fragments.div_ceil(workers),
+        }
+    }
+
+    fn settings(&self, settings: &NatSettings) -> Settings {
+        let timeouts = settings.timeouts;
+        Settings {
+            timeouts: Timeouts {
+                tcp_established: timeouts.tcp_established,
+                tcp_transitory: timeouts.tcp_transitory,
+                udp: timeouts.udp,
+                icmp: timeouts.icmp,
+                rest: timeouts.rest,
+                fragment: timeouts.fragment,
+            },
+            inbound_refresh: settings.inbound_refresh,
+            unsolicited_syn: match settings.unsolicited_syn {
+                ApiUnsolicitedSyn::Silent => UnsolicitedSyn::Silent,
+                ApiUnsolicitedSyn::Unreachable => UnsolicitedSyn::Unreachable,
+            },
+            limits: self.share(settings.limits),
+        }
+    }
+}
+
+fn add_floating_ip(description: &mut Description, record: &ApiFloatingIp) {
+    if let Some(inside) = record.fixed {
+        description.floating_ips.push(FloatingIp {
+            outside: record.address,
+            inside,
+        });
+    }
+    let forwardings = record.forwardings.iter().map(|own| Forwarding {
+        protocol: match own.protocol {
+            ForwardedProtocol::Tcp => Protocol::Tcp,
+            ForwardedProtocol::Udp => Protocol::Udp,
+        },
+        outside: SocketAddrV4::new(record.address, own.port),
+        inside: own.to,
+    });
+    description.forwardings.extend(forwardings);
+}
