@@ -10,17 +10,15 @@
 //! crosses once, as it came. What one worker hands another arrives in its order, so a flow keeps its own.
 
 use arrayvec::ArrayVec;
-use vtepd_nat::{Fate, Release};
+use vtepd_nat::{Fate, Refusal, Release};
 use vtepd_tables::View;
 
 use crate::context::{Handed, Verdict};
 use crate::decide::Decide;
-use crate::drop_reason::DropReason;
 use crate::kept::Kept;
 use crate::observer::Observer;
 use crate::output::Output;
 use crate::packet::{BURST, Io, Packet};
-use crate::resolution;
 use crate::route::held::Held;
 use crate::worker_state::WorkerState;
 
@@ -72,36 +70,24 @@ impl<I: Io, O: Observer> Again<'_, I, O> {
             };
             match fate {
                 Fate::Resume(_) => self.resume(0, packet, &handed),
-                fate => self.refuse(packet, fate),
+                Fate::Drop(refusal) => self.refuse(packet, &handed, Some(refusal)),
+                Fate::Unreachable => self.refuse(packet, &handed, None),
             }
         }
     }
 
     fn resume(&mut self, position: usize, mut packet: I::Packet, handed: &Handed) {
-        let verdict = match self.is_of_today(handed) {
-            true => {
-                let kind = resolution::kind(&handed.frame, packet.data());
-                let mut stage = self.decide(position);
-                stage.route(handed.frame, handed.at, &mut packet, kind)
-            }
-            false => DropReason::Vacant.into(),
-        };
+        let verdict = self
+            .decide(position)
+            .resume_translation(handed, &mut packet);
         self.dispose(position, packet, verdict);
     }
 
     #[cold]
-    fn refuse(&mut self, packet: I::Packet, fate: Fate) {
-        let reason = match fate {
-            Fate::Drop(refusal) => refusal.into(),
-            Fate::Resume(_) | Fate::Unreachable => DropReason::NatNoMapping,
-        };
-        self.dispose(0, packet, reason.into());
-    }
-
-    /// Whether the tables have given no index away since.
-    #[inline(always)]
-    fn is_of_today(&self, handed: &Handed) -> bool {
-        handed.generation == self.tables.snapshot.generation
+    fn refuse(&mut self, mut packet: I::Packet, handed: &Handed, refusal: Option<Refusal>) {
+        let mut stage = self.decide(0);
+        let verdict = stage.refuse_translation(handed, &mut packet, refusal);
+        self.dispose(0, packet, verdict);
     }
 
     fn decide(&mut self, position: usize) -> Decide<'_, O> {

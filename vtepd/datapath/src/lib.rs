@@ -22,6 +22,7 @@
 //! |---|---|
 //! | 1 what is it, whose is it | `input.rs`, `underlay/` |
 //! | 2 may it, and where does it go | `decide.rs`, `guard.rs`, `learn/`, `resolution.rs`, `route/`, `metadata/` |
+//! | between inside and outside | `translate/` |
 //! | 3 out with it | `output.rs`, `encapsulate.rs` |
 //! | answers of the control thread | `services/`, `route/neighbours.rs` |
 //! | what workers and the control side say of translations | `nat_channel.rs`, `translators.rs` |
@@ -60,6 +61,7 @@ mod pipeline;
 mod resolution;
 pub mod route;
 pub mod services;
+mod translate;
 mod translators;
 pub mod underlay;
 mod worker;

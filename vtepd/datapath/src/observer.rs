@@ -2,12 +2,35 @@
 //! [`Unobserved`] the calls compile to nothing and the stages are the fast path;
 //! with [`Recorder`] the same code says what it did with each packet and why.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use vtepd_tables::{AdjacencyIndex, FdbEntry, InterfaceIndex, Neighbour, NetworkIndex, VrfIndex};
 
 use crate::drop_reason::DropReason;
 use crate::event::Service;
+
+/// Why a packet was translated to what it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// Its station has a floating IP.
+    FloatingIp,
+    /// Its station's port is forwarded to.
+    Forwarding,
+    /// It belongs to a session, or has opened one.
+    Session {
+        /// It has opened it.
+        new: bool,
+    },
+}
+
+/// Why a packet was not translated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exemption {
+    /// The other end is reached without translation.
+    Exempt,
+    /// The outside knows the station by its own address.
+    SameScope,
+}
 
 /// A decision of the packet path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +72,30 @@ pub enum Decision {
     Error(DropReason),
     /// A gateway answers.
     Answered,
+    /// Outside is reached by way of another host, or of another gateway of this one: the
+    /// address of either in the network.
+    Central(IpAddr),
+    /// It was translated.
+    Translated {
+        /// Why so.
+        by: Rule,
+        /// The IP protocol.
+        protocol: u8,
+        /// Who sent it to whom, with ports or, of an echo, its identifier.
+        from: [SocketAddrV4; 2],
+        /// The same afterwards.
+        to: [SocketAddrV4; 2],
+    },
+    /// It passes between inside and outside as it is.
+    Untranslated(Exemption),
+    /// It leaves to an external network and is for this host there: it comes in again, at a
+    /// gateway.
+    Hairpin(AdjacencyIndex),
+    /// Its translation is another worker's.
+    HandedOver(u16),
+    /// It waits until it can be translated: for the first fragment of its datagram, or for an
+    /// answer to its SYN.
+    Kept,
     /// Of the metadata proxy, by this address.
     Asks(Ipv4Addr),
     /// Leaves to the metadata proxy by an interface.
@@ -75,6 +122,9 @@ pub enum Decision {
 
 /// Someone who is told about decisions.
 pub trait Observer {
+    /// Whether it listens: what is found out for it alone need not be otherwise.
+    const LISTENS: bool = true;
+
     /// The packet at `position` of the burst was decided upon.
     fn note(&mut self, position: usize, decision: Decision);
 }
@@ -83,6 +133,8 @@ pub trait Observer {
 pub struct Unobserved;
 
 impl Observer for Unobserved {
+    const LISTENS: bool = false;
+
     #[inline(always)]
     fn note(&mut self, _: usize, _: Decision) {}
 }

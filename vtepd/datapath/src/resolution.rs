@@ -210,7 +210,7 @@ fn known(tables: &View<'_>, frame: &Frame, address: IpAddr) -> Known {
     };
     let adjacency = tables.snapshot.adjacency(neighbour.adjacency);
     if let Adjacency::Gateway(gateway) = adjacency {
-        return if frame.is_from_outside() && !gateway.from_underlay {
+        return if frame.is_from_outside() && gateway.is_confined() {
             Known::Confined
         } else {
             Known::Gateway(gateway.mac)

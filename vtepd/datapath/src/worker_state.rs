@@ -193,6 +193,7 @@ fn small_translator() -> Translator {
         datagrams: 64,
         held: FEW_HELD,
         outbound_only: 64,
+        log: 0,
     };
     // Nobody else knows the worker's own, which the daemon gives it.
     let hash = KeyedHash::new(0, 0);

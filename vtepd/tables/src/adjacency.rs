@@ -128,6 +128,12 @@ impl Gateway {
                 .any(|own| own.addr() == address && !is_base(own))
     }
 
+    /// Whether every host has it and each keeps what is sent to it to itself.
+    #[inline(always)]
+    pub fn is_confined(&self) -> bool {
+        self.role == Role::Inside && !self.from_underlay
+    }
+
     /// Whether an address is on one of its subnets.
     pub fn is_near(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.contains(&address))

@@ -537,7 +537,10 @@ impl Names<'_> {
             Decision::Hairpin(at) => step(
                 "translate",
                 "hairpin",
-                format!("to an outside address of this host: comes in again at {}", self.place(at)),
+                format!(
+                    "to an outside address of this host: comes in again at {}",
+                    self.place(at)
+                ),
                 None,
             ),
             Decision::HandedOver(worker) => step(

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use vtepd_tables::{Adjacency, Gateway, Network, Snapshot};
+use vtepd_tables::{Adjacency, Gateway, Network, Role, Snapshot};
 use vtepd_wire::{FromBytes, Mac, arp, ethernet, frame, icmpv6, ipv4, ipv6};
 
 use crate::context::{Frame, Verdict};
@@ -39,6 +39,11 @@ impl<O: Observer> Decide<'_, O> {
         let to = hit.entry.adjacency;
         match self.tables.snapshot.adjacency(to) {
             Adjacency::Port(port) if !port.segment => {}
+            // What the other host's router has for the outside.
+            Adjacency::Gateway(gateway) if gateway.role == Role::Central => {
+                let kind = resolution::kind(&frame, packet.data());
+                return self.route(frame, to, packet, kind);
+            }
             _ => return DropReason::DvrDestination.into(),
         }
         let near = || destination(packet.data());
@@ -80,7 +85,7 @@ impl<O: Observer> Decide<'_, O> {
 }
 
 /// The MAC of the gateway that the station with the address `near` knows: of several in the
-/// network, that of its subnet.
+/// network, that of its subnet. Those by which other hosts go outside are nobody's gateways.
 #[inline]
 pub(crate) fn gateway_mac(
     snapshot: &Snapshot,
@@ -88,11 +93,13 @@ pub(crate) fn gateway_mac(
     near: impl FnOnce() -> Option<IpAddr>,
 ) -> Option<Mac> {
     if let [only] = network.gateways() {
-        return Some(snapshot.gateway(*only)?.mac);
+        let only = snapshot.gateway(*only)?;
+        return (only.role == Role::Inside).then_some(only.mac);
     }
     let destination = near()?;
-    let mut gateways = network.gateways().iter();
-    let gateways = gateways.by_ref().filter_map(|at| snapshot.gateway(*at));
+    let gateways = network.gateways().iter();
+    let gateways = gateways.filter_map(|at| snapshot.gateway(*at));
+    let gateways = gateways.filter(|gateway| gateway.role == Role::Inside);
     let mut first: Option<&Gateway> = None;
     for gateway in gateways {
         if gateway.is_near(destination) {

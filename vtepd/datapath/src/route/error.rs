@@ -13,6 +13,7 @@ use crate::drop_reason::DropReason;
 use crate::limit::Class;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
+use crate::resolution::Kind;
 
 impl<O: Observer> Decide<'_, O> {
     /// Drops an IPv4 packet to a gateway for a reason, and says so to its sender, in the
@@ -49,7 +50,7 @@ impl<O: Observer> Decide<'_, O> {
 
     /// The same for IPv6.
     #[cold]
-    pub(super) fn error_v6<P: Packet>(
+    pub(crate) fn error_v6<P: Packet>(
         &mut self,
         frame: &Frame,
         own: Option<IpAddr>,
@@ -92,7 +93,43 @@ impl<O: Observer> Decide<'_, O> {
         self.note(Decision::Error(reason));
         self.state.counters.count_drop(reason, 1);
         self.state.counters.originated.add(1);
-        Verdict::Forward(*frame, frame.ingress)
+        self.send_back(*frame, packet)
+    }
+
+    /// Sends what a gateway has made of a packet, its MACs turned around, back to the packet's
+    /// sender. As a rule that is where it came from.
+    pub(super) fn send_back<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
+        // Of another host's router: the sender is the station that it was routed for.
+        if frame.from_router {
+            return self.send_home(frame, packet);
+        }
+        // Of a host inside that sends to an outside address of this host.
+        if self.tables.snapshot.gateway(frame.ingress).is_some() {
+            return self.route(frame, frame.ingress, packet, Kind::Other);
+        }
+        Verdict::Forward(frame, frame.ingress)
+    }
+
+    /// The station is where its router says.
+    #[cold]
+    fn send_home<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
+        let reached = self.tables.fdb.find(frame.destination);
+        let gateway = reached.and_then(|hit| self.tables.snapshot.gateway(hit.entry.adjacency));
+        let Some(gateway) = gateway else {
+            return DropReason::Vacant.into();
+        };
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let way = if frame.ethertype == ethernet::ETHERTYPE_IPV4 {
+            let header = ipv4::Header::ref_from_prefix(bytes).ok();
+            header.and_then(|(header, _)| self.way_home(gateway, header.destination_addr()))
+        } else {
+            let header = ipv6::Header::ref_from_prefix(bytes).ok();
+            header.and_then(|(header, _)| self.way_home(gateway, header.destination_addr()))
+        };
+        match way {
+            Some(way) => self.take_home(frame, packet, &way),
+            None => DropReason::NeighbourUnknown.into(),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::resolution::Kind;
 
 impl<O: Observer> Decide<'_, O> {
     #[cold]
-    pub(super) fn deliver_v4<P: Packet>(
+    pub(crate) fn deliver_v4<P: Packet>(
         &mut self,
         frame: Frame,
         packet: &mut P,
@@ -64,7 +64,7 @@ impl<O: Observer> Decide<'_, O> {
     }
 
     #[cold]
-    pub(super) fn deliver_v6<P: Packet>(
+    pub(crate) fn deliver_v6<P: Packet>(
         &mut self,
         frame: Frame,
         packet: &mut P,
@@ -125,7 +125,7 @@ impl<O: Observer> Decide<'_, O> {
         };
         (header.destination, header.source) = (header.source, header.destination);
         self.note(Decision::Answered);
-        Verdict::Forward(frame, frame.ingress)
+        self.send_back(frame, packet)
     }
 }
 

@@ -27,8 +27,12 @@ pub mod neighbours;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use vtepd_nat::PortPair;
 use vtepd_tables::route::{NextHop, Target, Vrf};
-use vtepd_tables::{Adjacency, AdjacencyIndex, Gateway, Neighbour, NetworkIndex, View};
+use vtepd_tables::translation::{Externals, Rules};
+use vtepd_tables::{
+    Adjacency, AdjacencyIndex, Gateway, Neighbour, NetworkIndex, Role, View, VrfIndex,
+};
 use vtepd_wire::{
     FromBytes, Mac, Malformed, ethernet, icmp, icmp_error, icmpv6, icmpv6_error, ipv4, ipv6,
 };
@@ -42,6 +46,7 @@ use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::resolution::{self, Kind};
+use crate::translate::{Original, Turn};
 
 pub(crate) use arrive::gateway_mac;
 pub(crate) use error::put_error;
@@ -49,18 +54,24 @@ pub(crate) use fragment::fragment;
 use held::{Fate, Freed, Waiting};
 
 /// Where IP begins in an untagged frame.
-const L3: usize = ethernet::Header::LEN;
+pub(crate) const L3: usize = ethernet::Header::LEN;
 
 /// Routers of this host that a packet passes at most, one after another.
 const MAX_ROUTERS: u8 = 8;
 
-/// An IP address as a destination.
-trait Destination: Copy + Into<IpAddr> {
+/// An IP address of either family.
+pub(crate) trait Address: Copy + Into<IpAddr> {
     fn target(self, vrf: &Vrf) -> Option<&Target>;
     fn neighbour(self, tables: &View<'_>, network: NetworkIndex) -> Option<Neighbour>;
+    /// Whether, as a source, it has a floating IP.
+    fn floats(self, rules: &Rules) -> bool;
+    /// Whether, as a destination, it is translated by this host.
+    fn is_external(self, externals: &Externals) -> bool;
+    /// The address of this family of the host that leads outside.
+    fn central(gateway: &Gateway) -> Option<IpAddr>;
 }
 
-impl Destination for Ipv4Addr {
+impl Address for Ipv4Addr {
     #[inline(always)]
     fn target(self, vrf: &Vrf) -> Option<&Target> {
         vrf.find_v4(self)
@@ -70,9 +81,21 @@ impl Destination for Ipv4Addr {
     fn neighbour(self, tables: &View<'_>, network: NetworkIndex) -> Option<Neighbour> {
         tables.neighbours.find_v4(network, self)
     }
+
+    fn floats(self, rules: &Rules) -> bool {
+        rules.floating_outside(self.to_bits()).is_some()
+    }
+
+    fn is_external(self, externals: &Externals) -> bool {
+        externals.router(self).is_some()
+    }
+
+    fn central(gateway: &Gateway) -> Option<IpAddr> {
+        gateway.central_v4.map(IpAddr::V4)
+    }
 }
 
-impl Destination for Ipv6Addr {
+impl Address for Ipv6Addr {
     #[inline(always)]
     fn target(self, vrf: &Vrf) -> Option<&Target> {
         vrf.find_v6(self)
@@ -82,21 +105,69 @@ impl Destination for Ipv6Addr {
     fn neighbour(self, tables: &View<'_>, network: NetworkIndex) -> Option<Neighbour> {
         tables.neighbours.find_v6(network, self)
     }
+
+    fn floats(self, _: &Rules) -> bool {
+        false
+    }
+
+    fn is_external(self, _: &Externals) -> bool {
+        false
+    }
+
+    fn central(gateway: &Gateway) -> Option<IpAddr> {
+        gateway.central_v6.map(IpAddr::V6)
+    }
+}
+
+/// Where a packet comes to a router.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'v> {
+    /// The router's interface.
+    pub at: AdjacencyIndex,
+    /// The same.
+    pub gateway: &'v Gateway,
+    /// The router's address space; the interface need not be of one router alone.
+    pub vrf: VrfIndex,
+    /// What the router takes from the TTL.
+    pub hops: u8,
+}
+
+impl<'v> Entry<'v> {
+    #[inline(always)]
+    pub(crate) fn new(at: AdjacencyIndex, gateway: &'v Gateway) -> Self {
+        let vrf = gateway.vrf;
+        Self {
+            at,
+            gateway,
+            vrf,
+            hops: 1,
+        }
+    }
+}
+
+/// Where a packet leaves a router.
+struct Exit<'v> {
+    at: AdjacencyIndex,
+    gateway: &'v Gateway,
+    /// The next hop; `None`: the destination itself is the neighbour.
+    via: Option<IpAddr>,
 }
 
 /// The way on of a packet.
-struct Way<'v> {
+pub(crate) struct Way<'v> {
     /// The last router's interface, in the network that it comes to it from.
-    last: &'v Gateway,
-    /// And the one in the network that it leaves to.
-    egress: &'v Gateway,
-    neighbour: Neighbour,
-    /// How many routers it passes.
-    routers: u8,
+    pub last: &'v Gateway,
+    /// That router's address space.
+    pub vrf: VrfIndex,
+    /// And its interface in the network that it leaves to.
+    pub egress: &'v Gateway,
+    pub neighbour: Neighbour,
+    /// What is taken from its TTL: one for each router that it passes, as a rule.
+    pub hops: u8,
 }
 
 /// Why there is none.
-enum NoWay<'v> {
+pub(crate) enum NoWay<'v> {
     /// The destination is a gateway's own address.
     Local,
     /// No route leads there, says the router that it came to by this interface.
@@ -113,6 +184,10 @@ enum NoWay<'v> {
     },
     /// A broadcast to a subnet.
     Broadcast,
+    /// It leaves to an external network and is for this host there.
+    Turn(Turn<'v>),
+    /// It came from an external network and would leave by it again.
+    Outward,
     /// What it refers to is just being taken away.
     Vacant,
 }
@@ -131,12 +206,12 @@ impl<'a, O: Observer> Decide<'a, O> {
             return DropReason::Vacant.into();
         };
         self.note(Decision::Gateway(at));
-        if frame.is_from_outside() && !gateway.from_underlay {
+        if frame.is_from_outside() && gateway.is_confined() {
             return DropReason::GatewayFromUnderlay.into();
         }
         match frame.ethertype {
-            ethernet::ETHERTYPE_IPV4 => self.route_v4(frame, at, gateway, packet),
-            ethernet::ETHERTYPE_IPV6 => self.route_v6(frame, at, gateway, packet, kind),
+            ethernet::ETHERTYPE_IPV4 => self.route_v4(frame, Entry::new(at, gateway), packet, None),
+            ethernet::ETHERTYPE_IPV6 => self.route_v6(frame, Entry::new(at, gateway), packet, kind),
             ethernet::ETHERTYPE_ARP => {
                 resolution::answer(self, &frame, packet, kind).unwrap_or(Verdict::Consumed)
             }
@@ -144,13 +219,14 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
     }
 
+    /// `ports` are those of a fragment that another worker has looked up.
     #[inline]
-    fn route_v4<P: Packet>(
+    pub(crate) fn route_v4<P: Packet>(
         &mut self,
         frame: Frame,
-        at: AdjacencyIndex,
-        gateway: &'a Gateway,
+        entry: Entry<'a>,
         packet: &mut P,
+        ports: Option<PortPair>,
     ) -> Verdict {
         let bytes = packet.data().get(L3..).unwrap_or_default();
         let checked = match ipv4::check(bytes, packet.frame_len() - L3) {
@@ -177,47 +253,69 @@ impl<'a, O: Observer> Decide<'a, O> {
         if packet.frame_len() > end {
             packet.truncate(end);
         }
-        let way = self.way(gateway, destination, header.ttl, |stage| {
+        if entry.gateway.role == Role::Outside {
+            return self.come_in_v4(frame, entry, packet, checked, ports, None);
+        }
+        match self.way_v4(entry, packet, &header) {
+            Ok(way) => self.leave_v4(frame, entry.at, packet, checked, &way, None),
+            Err(no_way) => self.no_way_v4(frame, entry.at, packet, checked, no_way),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn way_v4<P: Packet>(
+        &mut self,
+        entry: Entry<'a>,
+        packet: &P,
+        header: &ipv4::Header,
+    ) -> Result<Way<'a>, NoWay<'a>> {
+        let ends = (header.source_addr(), header.destination_addr());
+        self.way(entry, ends, header.ttl, |stage| {
             let packet = packet.data().get(L3..).unwrap_or_default();
             stage.state.flows.hash_ipv4(packet).unwrap_or(0)
-        });
-        let way = match way {
-            Ok(way) => way,
-            Err(NoWay::Local) => return self.deliver_v4(frame, packet, checked),
-            Err(NoWay::NoRoute(at)) => {
-                let error = icmp_error::Error::unreachable(icmp::NET_UNREACHABLE);
-                return self.error_v4(&frame, from(at, source), packet, error, DropReason::NoRoute);
-            }
-            Err(NoWay::Expired(at)) => {
-                let (own, error) = (from(at, source), icmp_error::Error::TTL_EXCEEDED);
-                return self.error_v4(&frame, own, packet, error, DropReason::TtlExceeded);
-            }
-            Err(NoWay::Unknown { gateway, address }) => {
-                return self.ask_for(frame, at, gateway, address);
-            }
-            Err(no_way) => return dead_end(&no_way).into(),
-        };
+        })
+    }
+
+    /// Sends a packet on its way. `original` is what it was like when it came, if that is
+    /// no more what it is like.
+    #[inline]
+    pub(crate) fn leave_v4<P: Packet>(
+        &mut self,
+        frame: Frame,
+        at: AdjacencyIndex,
+        packet: &mut P,
+        checked: ipv4::Checked,
+        way: &Way<'a>,
+        original: Option<&Original>,
+    ) -> Verdict {
         let mtu = way.egress.mtu;
         let fits = checked.total_len <= usize::from(mtu);
-        if !fits && header.dont_fragment() {
+        if !fits && self.is_whole_v4(packet) {
+            if let Some(original) = original {
+                original.restore(packet);
+            }
             let error = icmp_error::Error::fragmentation_needed(mtu);
-            let own = from(way.last, source);
-            return self.error_v4(&frame, own, packet, error, DropReason::MtuExceeded);
+            return self.report_v4(&frame, way.last, packet, error, DropReason::MtuExceeded);
         }
-        let Some(source_mac) = self.source_mac(&way) else {
+        let Some(source_mac) = self.source_mac(way) else {
             return DropReason::Vacant.into();
         };
+        if way.egress.role == Role::Outside
+            && let Err(verdict) = self.go_out_v4(frame, at, way.vrf, way.egress.network, packet)
+        {
+            return verdict;
+        }
         let Some((link, rest)) = link_and_rest(packet.data_mut()) else {
             return DropReason::SharedBuffer.into();
         };
         let Ok((header, _)) = ipv4::Header::mut_from_prefix(rest) else {
             return DropReason::IpMalformed.into();
         };
-        for _ in 0..way.routers {
+        for _ in 0..way.hops {
             header.decrement_ttl();
         }
         (link.destination, link.source) = (way.neighbour.mac, source_mac);
-        let frame = self.leave(frame, &way);
+        let frame = self.leave(frame, way);
         let to = way.neighbour.adjacency;
         if fits {
             Verdict::Forward(frame, to)
@@ -226,12 +324,65 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
     }
 
-    #[inline]
-    fn route_v6<P: Packet>(
+    /// Whether a packet must not be cut.
+    #[cold]
+    fn is_whole_v4<P: Packet>(&self, packet: &P) -> bool {
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        ipv4::Header::ref_from_prefix(bytes).is_ok_and(|(header, _)| header.dont_fragment())
+    }
+
+    /// What becomes of a packet, as it came to the gateway at `at`, that has no way on.
+    #[inline(never)]
+    pub(crate) fn no_way_v4<P: Packet>(
         &mut self,
         frame: Frame,
         at: AdjacencyIndex,
-        gateway: &'a Gateway,
+        packet: &mut P,
+        checked: ipv4::Checked,
+        no_way: NoWay<'a>,
+    ) -> Verdict {
+        match no_way {
+            NoWay::Local => self.deliver_v4(frame, packet, checked),
+            NoWay::NoRoute(gateway) => {
+                let error = icmp_error::Error::unreachable(icmp::NET_UNREACHABLE);
+                self.report_v4(&frame, gateway, packet, error, DropReason::NoRoute)
+            }
+            NoWay::Expired(gateway) => {
+                let error = icmp_error::Error::TTL_EXCEEDED;
+                self.report_v4(&frame, gateway, packet, error, DropReason::TtlExceeded)
+            }
+            NoWay::Unknown { gateway, address } => self.ask_for(frame, at, gateway, address),
+            NoWay::Turn(turn) => self.turn_v4(frame, at, packet, checked, &turn),
+            no_way => dead_end(&no_way).into(),
+        }
+    }
+
+    /// Drops a packet, and says why in the name of a gateway. One without an address on an
+    /// external network says so in that of whom it was sent to: it answers for that, too.
+    #[cold]
+    pub(crate) fn report_v4<P: Packet>(
+        &mut self,
+        frame: &Frame,
+        gateway: &Gateway,
+        packet: &mut P,
+        error: icmp_error::Error,
+        reason: DropReason,
+    ) -> Verdict {
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((header, _)) = ipv4::Header::ref_from_prefix(bytes) else {
+            return DropReason::IpMalformed.into();
+        };
+        let outside = gateway.role == Role::Outside;
+        let asked = outside.then(|| IpAddr::V4(header.destination_addr()));
+        let own = from(gateway, header.source_addr()).or(asked);
+        self.error_v4(frame, own, packet, error, reason)
+    }
+
+    #[inline]
+    pub(crate) fn route_v6<P: Packet>(
+        &mut self,
+        frame: Frame,
+        entry: Entry<'a>,
         packet: &mut P,
         kind: Kind,
     ) -> Verdict {
@@ -253,34 +404,24 @@ impl<'a, O: Observer> Decide<'a, O> {
         if packet.frame_len() > L3 + total_len {
             packet.truncate(L3 + total_len);
         }
-        if gateway.has(IpAddr::V6(destination)) {
+        if entry.gateway.has(IpAddr::V6(destination)) {
             return self.deliver_v6(frame, packet, kind);
         }
         if is_martian_v6(source, destination) {
             return DropReason::Martian.into();
         }
-        let way = self.way(gateway, destination, header.hop_limit, |stage| {
+        if entry.gateway.role == Role::Outside
+            && let Err(verdict) = self.come_in_v6(frame, entry.at, entry.vrf, packet)
+        {
+            return verdict;
+        }
+        let way = self.way(entry, (source, destination), header.hop_limit, |stage| {
             let packet = packet.data().get(L3..).unwrap_or_default();
             stage.state.flows.hash_ipv6(packet).unwrap_or(0)
         });
         let way = match way {
             Ok(way) => way,
-            Err(NoWay::Local) => return self.deliver_v6(frame, packet, kind),
-            Err(NoWay::NoRoute(at)) => {
-                let (own, error) = (
-                    from(at, source),
-                    icmpv6_error::Error::unreachable(icmpv6::NO_ROUTE),
-                );
-                return self.error_v6(&frame, own, packet, error, DropReason::NoRoute);
-            }
-            Err(NoWay::Expired(at)) => {
-                let (own, error) = (from(at, source), icmpv6_error::Error::HOP_LIMIT_EXCEEDED);
-                return self.error_v6(&frame, own, packet, error, DropReason::TtlExceeded);
-            }
-            Err(NoWay::Unknown { gateway, address }) => {
-                return self.ask_for(frame, at, gateway, address);
-            }
-            Err(no_way) => return dead_end(&no_way).into(),
+            Err(no_way) => return self.no_way_v6(frame, entry.at, packet, kind, no_way),
         };
         if total_len > usize::from(way.egress.mtu) {
             let error = icmpv6_error::Error::packet_too_big(way.egress.mtu.into());
@@ -290,13 +431,18 @@ impl<'a, O: Observer> Decide<'a, O> {
         let Some(source_mac) = self.source_mac(&way) else {
             return DropReason::Vacant.into();
         };
+        if way.egress.role == Role::Outside
+            && let Err(verdict) = self.go_out_v6(frame, entry.at, way.vrf, packet)
+        {
+            return verdict;
+        }
         let Some((link, rest)) = link_and_rest(packet.data_mut()) else {
             return DropReason::SharedBuffer.into();
         };
         let Ok((header, _)) = ipv6::Header::mut_from_prefix(rest) else {
             return DropReason::IpMalformed.into();
         };
-        for _ in 0..way.routers {
+        for _ in 0..way.hops {
             header.decrement_hop_limit();
         }
         (link.destination, link.source) = (way.neighbour.mac, source_mac);
@@ -304,42 +450,85 @@ impl<'a, O: Observer> Decide<'a, O> {
         Verdict::Forward(frame, way.neighbour.adjacency)
     }
 
-    /// From a gateway to the station or, through other routers of this host, to the
+    #[inline(never)]
+    pub(crate) fn no_way_v6<P: Packet>(
+        &mut self,
+        frame: Frame,
+        at: AdjacencyIndex,
+        packet: &mut P,
+        kind: Kind,
+        no_way: NoWay<'a>,
+    ) -> Verdict {
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((header, _)) = ipv6::Header::ref_from_prefix(bytes) else {
+            return DropReason::IpMalformed.into();
+        };
+        let source = header.source_addr();
+        match no_way {
+            NoWay::Local => self.deliver_v6(frame, packet, kind),
+            NoWay::NoRoute(gateway) => {
+                let error = icmpv6_error::Error::unreachable(icmpv6::NO_ROUTE);
+                let own = from(gateway, source);
+                self.error_v6(&frame, own, packet, error, DropReason::NoRoute)
+            }
+            NoWay::Expired(gateway) => {
+                let error = icmpv6_error::Error::HOP_LIMIT_EXCEEDED;
+                let own = from(gateway, source);
+                self.error_v6(&frame, own, packet, error, DropReason::TtlExceeded)
+            }
+            NoWay::Unknown { gateway, address } => self.ask_for(frame, at, gateway, address),
+            NoWay::Turn(turn) => self.turn_v6(frame, at, packet, kind, &turn),
+            no_way => dead_end(&no_way).into(),
+        }
+    }
+
+    /// From a router's interface to the station or, through other routers of this host, to the
     /// gateway that the packet is for next. Each of them takes one from its TTL.
     #[inline]
-    fn way<D: Destination>(
+    fn way<A: Address>(
         &mut self,
-        mut gateway: &'a Gateway,
-        destination: D,
+        mut entry: Entry<'a>,
+        (source, destination): (A, A),
         ttl: u8,
         hash: impl FnOnce(&Self) -> u32,
     ) -> Result<Way<'a>, NoWay<'a>> {
         let tables = self.tables;
         let mut hash = Some(hash);
         let mut flow = 0;
-        for routers in 1..=MAX_ROUTERS {
-            let Some(vrf) = tables.snapshot.vrf(gateway.vrf) else {
+        let mut hops = 0u8;
+        for _ in 0..MAX_ROUTERS {
+            let Entry { gateway, vrf, .. } = entry;
+            let Some(routes) = tables.snapshot.vrf(vrf) else {
                 return Err(NoWay::Vacant);
             };
-            let hops = match destination.target(vrf) {
+            let next_hops = match destination.target(routes) {
                 Some(Target::NextHops(hops)) => hops,
                 Some(Target::Blackhole) => return Err(NoWay::Blackhole),
                 Some(Target::Unreachable) | None => return Err(NoWay::NoRoute(gateway)),
             };
-            if hops.as_slice().len() > 1
+            if next_hops.as_slice().len() > 1
                 && let Some(hash) = hash.take()
             {
                 flow = hash(self);
             }
-            let &NextHop {
-                gateway: out,
-                address,
-            } = hops.choose(flow);
-            let Some(egress) = tables.snapshot.gateway(out) else {
-                return Err(NoWay::Vacant);
+            let next_hop = next_hops.choose(flow);
+            let Exit {
+                at: out,
+                gateway: egress,
+                via: address,
+            } = match tables.snapshot.gateway(next_hop.gateway) {
+                Some(gateway) => Exit {
+                    at: next_hop.gateway,
+                    gateway,
+                    via: next_hop.address,
+                },
+                None => {
+                    self.exit_outside(&mut entry, next_hop, source, destination, (hops, ttl))?
+                }
             };
+            hops = hops.saturating_add(entry.hops);
             self.note(Decision::Route {
-                vrf: gateway.vrf,
+                vrf,
                 out,
                 via: address,
             });
@@ -347,7 +536,7 @@ impl<'a, O: Observer> Decide<'a, O> {
                 None => destination.neighbour(tables, egress.network),
                 Some(via) => tables.neighbours.find(egress.network, via),
             };
-            let expired = ttl <= routers;
+            let expired = ttl <= hops;
             let Some(neighbour) = neighbour else {
                 let address = address.unwrap_or(destination.into());
                 return Err(match unknown(egress, out, address) {
@@ -362,23 +551,135 @@ impl<'a, O: Observer> Decide<'a, O> {
                 }
                 return Ok(Way {
                     last: gateway,
+                    vrf,
                     egress,
                     neighbour,
-                    routers,
+                    hops,
                 });
             };
+            if egress.role == Role::Outside {
+                return Err(NoWay::Turn(Turn {
+                    last: gateway,
+                    vrf,
+                    at: neighbour.adjacency,
+                    to: next,
+                    hops,
+                }));
+            }
             let is_for_it = next.has(destination.into());
             // Who has the address itself does not forward, and does not look at the TTL
             // (RFC 1812, 5.3.1).
-            if expired && !(is_for_it && next.vrf == gateway.vrf) {
+            if expired && !(is_for_it && next.vrf == vrf) {
                 return Err(NoWay::Expired(gateway));
             }
             if is_for_it {
                 return Err(NoWay::Local);
             }
-            gateway = next;
+            entry = Entry::new(neighbour.adjacency, next);
         }
-        Err(NoWay::Expired(gateway))
+        Err(NoWay::Expired(entry.gateway))
+    }
+
+    /// By which gateway a packet leaves that goes outside: the source says so.
+    #[inline(never)]
+    fn exit_outside<A: Address>(
+        &mut self,
+        entry: &mut Entry<'a>,
+        next_hop: &NextHop,
+        source: A,
+        destination: A,
+        (hops, ttl): (u8, u8),
+    ) -> Result<Exit<'a>, NoWay<'a>> {
+        let snapshot = self.tables.snapshot;
+        let Adjacency::Outside(outside) = snapshot.adjacency(next_hop.gateway) else {
+            return Err(NoWay::Vacant);
+        };
+        let gateway = entry.gateway;
+        if gateway.role == Role::Outside {
+            return Err(NoWay::Outward);
+        }
+        let rules = snapshot.rules(entry.vrf);
+        let floating = rules
+            .filter(|rules| source.floats(rules))
+            .and_then(|rules| Some((outside.floating?, rules.floating_hops())));
+        let Some((at, cost)) = floating.or(outside.own.map(|own| (own, 1))) else {
+            let Some(central) = A::central(gateway) else {
+                return Err(NoWay::NoRoute(gateway));
+            };
+            self.note(Decision::Central(central));
+            return Ok(Exit {
+                at: entry.at,
+                gateway,
+                via: Some(central),
+            });
+        };
+        let Some(out) = snapshot.gateway(at) else {
+            return Err(NoWay::Vacant);
+        };
+        entry.hops = cost;
+        let hops = hops.saturating_add(cost);
+        let network = snapshot.network(out.network);
+        let externals = network.and_then(|network| network.externals.as_deref());
+        if externals.is_some_and(|externals| destination.is_external(externals)) {
+            let neighbour = destination.neighbour(self.tables, out.network);
+            let holder = neighbour.map_or(at, |neighbour| neighbour.adjacency);
+            let holder = snapshot.gateway(holder).map(|to| (holder, to));
+            let (at, to) = holder.unwrap_or((at, out));
+            return Err(NoWay::Turn(Turn {
+                last: gateway,
+                vrf: entry.vrf,
+                at,
+                to,
+                hops,
+            }));
+        }
+        // The last of several hops is the gateway itself.
+        if cost > 1 && ttl == hops {
+            return Err(NoWay::Expired(out));
+        }
+        Ok(Exit {
+            at,
+            gateway: out,
+            via: next_hop.address,
+        })
+    }
+
+    /// The way from a gateway to a station of its router, for what the gateway itself says.
+    #[cold]
+    fn way_home<A: Address>(&self, gateway: &'a Gateway, station: A) -> Option<Way<'a>> {
+        let Target::NextHops(hops) = station.target(self.tables.snapshot.vrf(gateway.vrf)?)? else {
+            return None;
+        };
+        let hop = hops.choose(0);
+        let egress = self.tables.snapshot.gateway(hop.gateway)?;
+        let neighbour = match hop.address {
+            None => station.neighbour(self.tables, egress.network),
+            Some(via) => self.tables.neighbours.find(egress.network, via),
+        }?;
+        Some(Way {
+            last: gateway,
+            vrf: gateway.vrf,
+            egress,
+            neighbour,
+            hops: 0,
+        })
+    }
+
+    #[cold]
+    fn take_home<P: Packet>(&mut self, frame: Frame, packet: &mut P, way: &Way<'a>) -> Verdict {
+        let Some(source_mac) = self.source_mac(way) else {
+            return DropReason::Vacant.into();
+        };
+        let Some((link, _)) = link_and_rest(packet.data_mut()) else {
+            return DropReason::SharedBuffer.into();
+        };
+        (link.destination, link.source) = (way.neighbour.mac, source_mac);
+        let frame = Frame {
+            network: way.egress.network,
+            from_tunnel: false,
+            ..frame
+        };
+        Verdict::Forward(frame, way.neighbour.adjacency)
     }
 
     /// What a routed frame has as its source: the gateway of the network that it leaves
@@ -392,7 +693,9 @@ impl<'a, O: Observer> Decide<'a, O> {
         };
         let host = self.tables.snapshot.host_macs.own;
         Some(match host {
-            Some(host) if outside && way.egress.distributed => host,
+            Some(host) if outside && way.egress.distributed && way.egress.role == Role::Inside => {
+                host
+            }
             _ => way.egress.mac,
         })
     }
@@ -512,7 +815,8 @@ fn dead_end(no_way: &NoWay<'_>) -> DropReason {
         NoWay::NoRoute(_) => DropReason::NoRoute,
         NoWay::Expired(_) => DropReason::TtlExceeded,
         NoWay::Unknown { .. } => DropReason::NeighbourUnknown,
-        NoWay::Local | NoWay::Vacant => DropReason::Vacant,
+        NoWay::Outward => DropReason::NatNotOurs,
+        NoWay::Local | NoWay::Turn(_) | NoWay::Vacant => DropReason::Vacant,
     }
 }
 

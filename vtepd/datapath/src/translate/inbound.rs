@@ -1,0 +1,131 @@
+//! From an external network to the inside.
+
+use core::net::IpAddr;
+
+use vtepd_nat::{PortPair, Verdict as Translation};
+use vtepd_tables::AdjacencyIndex;
+use vtepd_tables::translation::Rules;
+use vtepd_wire::{FromBytes, ipv4};
+
+use super::{Ends, Original, join};
+use crate::context::{Frame, Verdict};
+use crate::decide::Decide;
+use crate::drop_reason::DropReason;
+use crate::observer::{Observer, Rule};
+use crate::packet::Packet;
+use crate::route::{Entry, L3};
+
+/// A packet as its sender sent it: where it came in, and what it was like.
+pub(crate) struct Sent {
+    pub(super) frame: Frame,
+    pub(super) at: AdjacencyIndex,
+    pub(super) original: Original,
+}
+
+impl<'a, O: Observer> Decide<'a, O> {
+    /// A packet to a gateway on an external network. `ports` are those of a fragment that
+    /// another worker has looked up; `sent` is what a host inside has sent to the outside address
+    /// that it is for.
+    #[inline]
+    pub(crate) fn come_in_v4<P: Packet>(
+        &mut self,
+        frame: Frame,
+        entry: Entry<'a>,
+        packet: &mut P,
+        checked: ipv4::Checked,
+        ports: Option<PortPair>,
+        sent: Option<Sent>,
+    ) -> Verdict {
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((&header, _)) = ipv4::Header::ref_from_prefix(bytes) else {
+            return DropReason::IpMalformed.into();
+        };
+        let destination = header.destination_addr();
+        let owner = self.externals(entry.gateway.network).router(destination);
+        if owner.is_none() && entry.gateway.has(IpAddr::V4(destination)) {
+            return self.deliver_v4(frame, packet, checked);
+        }
+        let vrf = owner.unwrap_or(entry.vrf);
+        let Some(rules) = self.tables.snapshot.rules(vrf) else {
+            return DropReason::NatNotOurs.into();
+        };
+        join(packet);
+        let from_inside = sent.is_some();
+        let sent = sent.unwrap_or_else(|| Sent {
+            frame,
+            at: entry.at,
+            original: Original::of(packet, checked),
+        });
+        let now = self.state.seconds;
+        let Some(bytes) = packet.data_mut().get_mut(L3..) else {
+            return DropReason::SharedBuffer.into();
+        };
+        let before = O::LISTENS.then(|| (Ends::of(bytes), self.sessions()));
+        let translator = &mut self.state.translator;
+        let translation = match ports {
+            None => translator.inbound(rules, bytes, now),
+            Some(ports) => translator.inbound_with_ports(rules, bytes, ports, now),
+        };
+        let hops = match translation {
+            Translation::Translated { .. } => {
+                if let Some((before, sessions)) = before {
+                    let after = Ends::of(bytes);
+                    self.note_inbound(rules, before, after, sessions);
+                }
+                match rules.floating_inside(destination.to_bits()) {
+                    Some(_) => rules.floating_hops().max(1),
+                    None => 1,
+                }
+            }
+            Translation::Plain => {
+                if let Some((before, _)) = before {
+                    self.note_plain(rules, before);
+                }
+                1
+            }
+            Translation::ToRouter => {
+                sent.original.restore(packet);
+                return self.deliver_v4(sent.frame, packet, checked);
+            }
+            Translation::Refused(refusal) if from_inside => {
+                sent.original.restore(packet);
+                return self.refused_v4(&sent.frame, sent.at, packet, refusal);
+            }
+            later => return self.put_off(frame, entry.at, later),
+        };
+        let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((&header, _)) = ipv4::Header::ref_from_prefix(bytes) else {
+            return DropReason::IpMalformed.into();
+        };
+        let entry = Entry { vrf, hops, ..entry };
+        match self.way_v4(entry, packet, &header) {
+            Ok(way) => self.leave_v4(
+                sent.frame,
+                sent.at,
+                packet,
+                checked,
+                &way,
+                Some(&sent.original),
+            ),
+            Err(no_way) => {
+                sent.original.restore(packet);
+                self.no_way_v4(sent.frame, sent.at, packet, checked, no_way)
+            }
+        }
+    }
+
+    #[cold]
+    fn note_inbound(&mut self, rules: &Rules, before: Ends, after: Ends, sessions: usize) {
+        let [_, to] = before.ends;
+        let outside = to.ip().to_bits();
+        let by = if rules.floating_inside(outside).is_some() {
+            Rule::FloatingIp
+        } else if rules.is_forwarded(outside) {
+            Rule::Forwarding
+        } else {
+            let new = self.sessions() > sessions;
+            Rule::Session { new }
+        };
+        self.note_translated(by, before, after);
+    }
+}
