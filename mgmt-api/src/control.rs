@@ -288,6 +288,8 @@ pub enum NeighbourOrigin {
     Port,
     /// It is a gateway's.
     Gateway,
+    /// It is a floating IP, answered for by a router.
+    FloatingIp,
     /// It was asked for, or announced by a port that may have it.
     Learned,
 }

@@ -133,6 +133,35 @@ pub enum SessionState {
     Reset,
 }
 
+impl SessionState {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Opening,
+        Self::Answering,
+        Self::Established,
+        Self::ClosedInside,
+        Self::ClosedOutside,
+        Self::Closed,
+        Self::Reset,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Opening => "opening",
+            Self::Answering => "answering",
+            Self::Established => "established",
+            Self::ClosedInside => "closed-inside",
+            Self::ClosedOutside => "closed-outside",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// A page of sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionPage {
@@ -235,9 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn protocols_are_written_the_same_everywhere() {
+    fn words_are_written_the_same_everywhere() {
         for protocol in SessionProtocol::ALL {
             assert_eq!(serde_json::to_value(protocol).unwrap(), protocol.as_str());
+        }
+        for state in SessionState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
     }
 }

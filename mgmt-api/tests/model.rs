@@ -613,6 +613,7 @@ fn transaction(operations: &[Operation]) -> Value {
 fn shown(documents: &Documents) -> Value {
     let mut state = json!({
         "interfaces": {}, "hosts": {}, "networks": {}, "ports": {}, "fdb": {}, "routers": {}, "routes": {},
+        "floating-ips": {}, "tenants": {}, "nat-settings": {},
     });
     for ((kind, id), document) in documents {
         let mut defaults = match *kind {

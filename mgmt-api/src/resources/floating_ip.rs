@@ -198,7 +198,7 @@ impl FloatingIp {
         let routers = view.routers_outside_by(self.network);
         let mut fitting = routers.filter(|router| {
             let router = view.get(*router);
-            router.is_some_and(|router| self.misfit(router, view).is_none())
+            router.is_some_and(|router| self.unreached(router, view).is_none())
         });
         let (first, second) = (fitting.next(), fitting.next());
         match (first, second) {
@@ -212,6 +212,14 @@ impl FloatingIp {
                 Err(Refusal::invalid("/router", message))
             }
             (None, _) => {
+                // Of a network with one router, that one is meant.
+                let mut routers = view.routers_outside_by(self.network);
+                if let (Some(only), None) = (routers.next(), routers.next())
+                    && let Some((field, message)) =
+                        view.get(only).and_then(|only| self.unreached(only, view))
+                {
+                    return Err(Refusal::conflict(field, message));
+                }
                 let inside = self.inside().next();
                 let inside = inside.map_or_else(String::new, |own| own.to_string());
                 let message = format!(
@@ -225,6 +233,19 @@ impl FloatingIp {
 
     /// Why it does not fit this router: the field at fault, and a sentence.
     pub(crate) fn misfit(&self, router: &Router, view: View<'_>) -> Option<(String, String)> {
+        let unreached = self.unreached(router, view);
+        if unreached.is_some() || self.distributed != Some(true) || router.distributed {
+            return unreached;
+        }
+        let message = format!(
+            "router {} runs on one host, which translates: leave `distributed` out",
+            router.id
+        );
+        Some(("/distributed".to_owned(), message))
+    }
+
+    /// Why this router does not lead from its network to what is inside.
+    fn unreached(&self, router: &Router, view: View<'_>) -> Option<(String, String)> {
         let outside = router.external_gateway.as_deref();
         if outside.is_none_or(|outside| outside.network != self.network) {
             let message = format!(
@@ -260,13 +281,6 @@ impl FloatingIp {
                 return Some((field(), message));
             }
         }
-        if self.distributed == Some(true) && !router.distributed {
-            let message = format!(
-                "router {} runs on one host, which translates: leave `distributed` out",
-                router.id
-            );
-            return Some(("/distributed".to_owned(), message));
-        }
         None
     }
 
@@ -301,7 +315,7 @@ fn check_forwardings(forwardings: &[Forwarding]) -> Result<(), Refusal> {
             if port == 0 {
                 return Err(Refusal::invalid(
                     format!("{at}/{field}"),
-                    "a port is 1 to 65535",
+                    "a port is 1 to 65535, not 0",
                 ));
             }
         }
@@ -365,13 +379,13 @@ impl Kind for FloatingIp {
             forwardings: spec.forwardings.into(),
             description: spec.description.map(Into::into),
         };
-        match router.and_then(|router| view.get(router)) {
-            None => floating_ip.router = floating_ip.only_router(view)?,
-            Some(router) => {
-                if let Some((field, message)) = floating_ip.misfit(router, view) {
-                    return Err(Refusal::conflict(field, message));
-                }
-            }
+        if router.is_none() {
+            floating_ip.router = floating_ip.only_router(view)?;
+        }
+        let router = floating_ip.router.and_then(|router| view.get(router));
+        let misfit = router.and_then(|router| floating_ip.misfit(router, view));
+        if let Some((field, message)) = misfit {
+            return Err(Refusal::conflict(field, message));
         }
         Ok(floating_ip)
     }

@@ -20,7 +20,7 @@ use super::Api;
 use super::problem::{self, Problem};
 use crate::refusal::Code;
 
-type SchemaRef = RefOr<Schema>;
+pub(super) type SchemaRef = RefOr<Schema>;
 
 /// The paths so far.
 pub(super) struct Endpoints {

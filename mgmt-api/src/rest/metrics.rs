@@ -15,7 +15,9 @@ use utoipa::openapi::path::HttpMethod;
 
 use super::Api;
 use super::endpoint::{Endpoints, Operation, text};
+use super::nat;
 use super::problem::Problem;
+use crate::events::Event;
 use crate::manager::Manager;
 use crate::refusal::{Code, Refusal};
 use crate::resources::{Kind, KindVisitor, each_kind};
@@ -118,6 +120,8 @@ fn gather(manager: &Manager, version: &str) -> prometheus::Result<Families> {
     workers(&scrape, manager)?;
     drops(&scrape, manager)?;
     tables(&scrape, manager)?;
+    translation(&scrape, manager)?;
+    events(&scrape, manager)?;
     Ok(scrape.0.gather())
 }
 
@@ -314,6 +318,69 @@ fn tables(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
         failed
             .with_label_values(values)
             .inc_by(status.failed_inserts);
+    }
+    Ok(())
+}
+
+fn translation(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
+    let labels = &["router", "address"];
+    let sessions = scrape.gauge(
+        "vtepd_nat_pool_sessions",
+        "Sessions by an outside address that stations share.",
+        labels,
+    )?;
+    let labels = &["router", "address", "protocol"];
+    let used = scrape.gauge(
+        "vtepd_nat_pool_ports_used",
+        "Its ports in use, those that rest included.",
+        labels,
+    )?;
+    let free = scrape.gauge("vtepd_nat_pool_ports_free", "Its free ports.", labels)?;
+    for pool in nat::pools(manager) {
+        let (router, address) = (pool.router.to_string(), pool.address.to_string());
+        sessions
+            .with_label_values(&[&router, &address])
+            .set(signed(pool.sessions));
+        for ports in &pool.ports {
+            let values = &[router.as_str(), &address, ports.protocol.as_str()];
+            used.with_label_values(values).set(signed(ports.used));
+            free.with_label_values(values).set(signed(ports.free));
+        }
+    }
+    let labels = &["tenant"];
+    let gauge = |what: &str, help: &str| {
+        let name = format!("vtepd_nat_tenant_{what}");
+        let limit = format!("{name}_limit");
+        Ok::<_, prometheus::Error>((
+            scrape.gauge(&name, help, labels)?,
+            scrape.gauge(&limit, "The most it may have on a worker.", labels)?,
+        ))
+    };
+    let sessions = gauge("sessions", "Sessions of a tenant.")?;
+    let ports = gauge("ports", "Ports of outside addresses that a tenant has.")?;
+    let fragments = gauge(
+        "fragments",
+        "Fragmented datagrams and held packets of a tenant.",
+    )?;
+    for tenant in manager.control().nat_tenants() {
+        let name = tenant.tenant.to_string();
+        let limits = tenant.limits;
+        for ((now, limit), used, most) in [
+            (&sessions, tenant.sessions, limits.sessions),
+            (&ports, tenant.ports, limits.ports),
+            (&fragments, tenant.fragments, limits.fragments),
+        ] {
+            now.with_label_values(&[&name]).set(signed(used));
+            limit.with_label_values(&[&name]).set(i64::from(most));
+        }
+    }
+    Ok(())
+}
+
+fn events(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
+    let family = scrape.counter("vtepd_events_total", "Events, by kind.", &["kind"])?;
+    for (kind, count) in Event::KINDS.iter().zip(manager.events().counts()) {
+        family.with_label_values(&[kind]).inc_by(count);
     }
     Ok(())
 }

@@ -6,6 +6,8 @@
 //!  /v1/workers, drops, tables, …   what is, not what is wanted               status.rs
 //!  /v1/fdb, /v1/neighbours         the tables as they are                    fdb.rs, neighbours.rs
 //!  /v1/metadata                    who asks the metadata proxy               metadata.rs
+//!  /v1/sessions, /v1/nat/…         what address translation holds            sessions.rs, nat.rs
+//!  /v1/events                      what happens, as it happens               events.rs
 //!  /v1/explain                     what happens to a packet, and why         explain.rs
 //!  /metrics, /healthz              for Prometheus and supervisors            metrics.rs
 //!  /openapi.json, /docs            the document of all this, from the code   openapi.rs
@@ -16,10 +18,12 @@
 
 mod body;
 mod endpoint;
+mod events;
 mod explain;
 mod fdb;
 mod metadata;
 mod metrics;
+mod nat;
 mod neighbours;
 mod openapi;
 mod origin;
@@ -28,6 +32,7 @@ pub mod problem;
 mod query;
 mod resources;
 mod serve;
+mod sessions;
 mod status;
 mod transaction;
 
@@ -109,6 +114,9 @@ pub fn router(manager: Manager, config: Config) -> Router {
     fdb::add_to(&mut endpoints);
     neighbours::add_to(&mut endpoints);
     metadata::add_to(&mut endpoints);
+    sessions::add_to(&mut endpoints);
+    nat::add_to(&mut endpoints);
+    events::add_to(&mut endpoints);
     explain::add_to(&mut endpoints);
     status::add_to(&mut endpoints);
     metrics::add_to(&mut endpoints);

@@ -21,7 +21,7 @@ use crate::id::Id;
 use crate::mac::Mac;
 use crate::manager::Manager;
 use crate::refusal::{Code, Refusal};
-use crate::resources::{Location, Network, Port, Tpid, Vid};
+use crate::resources::{Host, Location, Network, Port, Tpid, Vid};
 use crate::state::{Handle, View};
 
 pub(super) fn add_to(endpoints: &mut Endpoints) {
@@ -62,7 +62,7 @@ struct NeighbourEntry {
     /// Seconds since a learned one was last heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_seconds: Option<u32>,
-    /// The router whose gateway here it is.
+    /// The router whose gateway here it is, or that translates the floating IP here.
     #[serde(skip_serializing_if = "Option::is_none")]
     router: Option<Id>,
     /// The remote host it lives on.
@@ -128,6 +128,50 @@ fn add_gateways(to: &mut Vec<Neighbour>, network: Handle<Network>, view: View<'_
     }
 }
 
+/// Adds the routers' central ports, or on an external network their gateways and the floating IPs.
+fn add_ways_outside(to: &mut Vec<Neighbour>, network: Handle<Network>, view: View<'_>) {
+    let at = |host: Option<Handle<Host>>, router| match host {
+        Some(host) => NeighbourLocation::Remote(host),
+        None => NeighbourLocation::Router(router),
+    };
+    let mut add = |address, mac, location, origin| {
+        to.push(Neighbour {
+            address,
+            mac,
+            location,
+            origin,
+            age: None,
+        });
+    };
+    for (handle, router, own) in view.gateways_in(network) {
+        if let Some(central) = &own.central {
+            for address in &central.addresses {
+                let location = at(router.central_host(), handle);
+                add(*address, central.mac, location, NeighbourOrigin::Gateway);
+            }
+        }
+    }
+    for handle in view.routers_outside_by(network) {
+        let router = view.get(handle);
+        let outside = router.and_then(|router| router.external_gateway.as_deref());
+        for gateway in outside.into_iter().flat_map(|outside| &outside.gateways) {
+            for own in &gateway.addresses {
+                let location = at(gateway.host, handle);
+                add(own.addr(), gateway.mac, location, NeighbourOrigin::Gateway);
+            }
+        }
+    }
+    for (_, floating_ip) in view.floating_ips_in(network) {
+        if let Some(router) = floating_ip.router
+            && let Some(host) = view.host_of_floating_ip(floating_ip)
+            && let Some(mac) = view.mac_of_floating_ip(floating_ip)
+        {
+            let address = floating_ip.address.into();
+            add(address, mac, at(host, router), NeighbourOrigin::FloatingIp);
+        }
+    }
+}
+
 /// Adds those of the ports from the `first` handle on, as many as are looked through at once.
 fn add_ports(to: &mut Vec<Neighbour>, network: Handle<Network>, first: usize, view: View<'_>) {
     let handles = first..first + SCAN;
@@ -154,7 +198,10 @@ async fn list_neighbours(
     let list = move |manager: &Manager| {
         let network = manager.read(|state| find::<Network>(&params.network, state.view()))?;
         let mut neighbours = manager.control().neighbours(network);
-        manager.read(|state| add_gateways(&mut neighbours, network, state.view()));
+        manager.read(|state| {
+            add_gateways(&mut neighbours, network, state.view());
+            add_ways_outside(&mut neighbours, network, state.view());
+        });
         let handles = manager.read(|state| state.table::<Port>().handles());
         // Ports are not kept by network. Writers are let in between.
         for first in (0..handles).step_by(SCAN) {

@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::events::Stopping;
 use super::origin;
 
 /// Requests that are being answered when the server is asked to stop have so long.
@@ -131,6 +132,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
+    let router = router.layer(Extension(Stopping(stopped.clone())));
     let mut servers = JoinSet::new();
     for bound in bound {
         let (router, mut stopped) = (router.clone(), stopped.clone());

@@ -9,6 +9,7 @@ use super::fingerprints::{Fingerprints, Station, StationKey, fingerprint};
 use super::{Handle, Holder, Owner, Place, Staged, State, Used};
 use crate::control::{Device, Facts};
 use crate::id::Id;
+use crate::mac::Mac;
 use crate::resources::{
     Attachment, DeviceIndex, ExternalGateway, FloatingIp, Flood, Host, Interface, Kind, Location,
     NatLimits, NatSettings, Network, Port, Router, RouterInterface, RouterRoute, Segment,
@@ -321,6 +322,38 @@ impl<'a> View<'a> {
             });
         }
         Some(self.get(floating_ip.router?)?.central_host())
+    }
+
+    /// The MAC address that a floating IP is answered with on its external network: of the gateway for floating IPs of the
+    /// port's host, or of the router's central gateway. `None` if it is reserved only, or the other host's is not known.
+    #[must_use]
+    pub fn mac_of_floating_ip(self, floating_ip: &FloatingIp) -> Option<Mac> {
+        let host = self.host_of_floating_ip(floating_ip)?;
+        if self.is_distributed(floating_ip) {
+            return self.floating_ip_gateway_mac(floating_ip.network, host);
+        }
+        let router = self.get(floating_ip.router?)?;
+        let central = router.external_gateway.as_ref()?.central()?;
+        Some(central.mac)
+    }
+
+    /// The MAC address of a host's gateway for floating IPs (`None`: this host's): as the network has it, or else, of this
+    /// host, the device's of its segment.
+    #[must_use]
+    pub fn floating_ip_gateway_mac(
+        self,
+        network: Handle<Network>,
+        host: Option<Handle<Host>>,
+    ) -> Option<Mac> {
+        let network = self.get(network)?;
+        match network.external.as_ref()?.gateway_of(host) {
+            Some(own) => Some(own.mac),
+            None if host.is_none() => {
+                let interface = self.get(network.segment.attachment()?.interface)?;
+                Some(self.device(interface.device).mac)
+            }
+            None => None,
+        }
     }
 
     /// The settings of address translation in force.

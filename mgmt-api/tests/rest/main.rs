@@ -3,10 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod events;
 mod explain;
+mod external;
 mod fdb;
+mod floating_ips;
 mod http;
 mod metadata;
+mod nat;
 mod neighbours;
 mod networks;
 mod ports;
@@ -14,6 +18,8 @@ mod refusals;
 mod resources;
 mod routers;
 mod routes;
+mod sessions;
 mod status;
 mod subnets;
+mod tenants;
 mod transactions;

@@ -181,3 +181,54 @@ pub fn fabric() -> Value {
         }},
     }})
 }
+
+/// The fabric with a distributed router `r1` between `red` and `green`, whose way outside is `public`, the VLAN 100 of
+/// the device `small`: its central gateway is on the host `net1`.
+pub fn cloud() -> Value {
+    let mut cloud = fabric();
+    let put = &mut cloud["put"];
+    put["interfaces"]["small"] = json!({});
+    put["hosts"]["this-host"]["dvr_mac"] = "fa:16:3f:00:00:01".into();
+    put["hosts"]["h1"]["dvr_mac"] = "fa:16:3f:00:00:02".into();
+    put["hosts"]["net1"] = json!({"vtep": "192.0.2.13", "dvr_mac": "fa:16:3f:00:00:03"});
+    for (id, vni) in [("red", 11), ("green", 12)] {
+        put["networks"][id] = json!({"segment": {"type": "vxlan", "vni": vni}});
+    }
+    put["networks"]["public"] = json!({
+        "segment": {"type": "vlan", "interface": "small", "vlan": 100},
+        "subnets": [
+            {"cidr": "10.100.0.0/24", "gateway": "10.100.0.1"},
+            {"cidr": "2001:db8:ff::/64", "gateway": "2001:db8:ff::1"},
+        ],
+        "external": {"floating_ip_gateways": [
+            {"mac": "fa:16:3e:7d:bd:86", "address": "10.100.0.2"},
+            {"host": "h1", "mac": "fa:16:3e:7d:bd:87"},
+        ]},
+    });
+    put["routers"] = json!({"r1": cloud_router()});
+    put["ports"] = json!({
+        "vm1": {"network": "red", "mac": "52:54:00:00:01:09", "addresses": ["192.168.1.9", "2001:db8:1::9"],
+            "interface": "eth1", "vlan": 9},
+        "vm2": {"network": "red", "mac": "52:54:00:00:01:0a", "addresses": ["192.168.1.10"], "host": "h1"},
+        "vm3": {"network": "green", "mac": "52:54:00:00:02:09", "addresses": ["192.168.2.9", "192.168.2.10"],
+            "host": "h1"},
+    });
+    cloud
+}
+
+/// The router of [`cloud`].
+pub fn cloud_router() -> Value {
+    json!({
+        "interfaces": [
+            {"network": "red", "mac": "fa:16:3e:5b:89:14", "addresses": ["192.168.1.1/24", "2001:db8:1::1/64"],
+                "central": {"mac": "fa:16:3e:19:e1:98", "addresses": ["192.168.1.11", "2001:db8:1::b"]}},
+            {"network": "green", "mac": "fa:16:3e:fa:c6:99", "addresses": ["192.168.2.1/24"],
+                "central": {"mac": "fa:16:3e:19:e1:99", "addresses": ["192.168.2.11"]}},
+        ],
+        "external_gateway": {
+            "network": "public",
+            "gateways": [{"host": "net1", "mac": "fa:16:3e:70:a5:d3",
+                "addresses": ["10.100.0.5/24", "2001:db8:ff::5/64"]}],
+        },
+    })
+}

@@ -14,6 +14,7 @@ use mgmt_api::control::{
     MetadataAsker, Neighbour, NeighbourState, StageCycles, TableStatus, Traffic, UnderlayNeighbour,
     WorkerStatus,
 };
+use mgmt_api::events::EventSink;
 use mgmt_api::explain::{
     DropExplanation, ExplainFrame, ExplainQuery, Explanation, Outcome, SentPacket, Step,
 };
@@ -21,6 +22,9 @@ use mgmt_api::mac::Mac;
 use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{Attachment, Host, Interface, Kind, Location, Network, Vid};
 use mgmt_api::state::{Handle, View};
+use mgmt_api::translation::{
+    NatPool, NatTenant, SessionCursor, SessionPage, SessionQuery, SessionRow,
+};
 use parking_lot::{Condvar, Mutex};
 
 /// The devices every test has: `eth0` and `eth1` (at most 9000), `small` (at most 1500), and `meta0`, which is taken.
@@ -71,6 +75,12 @@ pub struct FakeControl {
     pub neighbours: Mutex<Vec<Neighbour>>,
     /// Whom the metadata proxy knows, by address.
     pub metadata: Mutex<Vec<MetadataAsker>>,
+    /// What workers translate.
+    pub sessions: Mutex<Vec<SessionRow>>,
+    pub pools: Mutex<Vec<NatPool>>,
+    pub tenants: Mutex<Vec<NatTenant>>,
+    /// Where it tells of events.
+    pub events: Mutex<Option<EventSink>>,
     /// The last packet it was asked to explain.
     pub explained: Mutex<Option<ExplainQuery>>,
     /// The most entries the MAC table takes.
@@ -102,6 +112,10 @@ impl Default for FakeControl {
             learned: Mutex::default(),
             neighbours: Mutex::default(),
             metadata: Mutex::default(),
+            sessions: Mutex::default(),
+            pools: Mutex::default(),
+            tenants: Mutex::default(),
+            events: Mutex::default(),
             explained: Mutex::default(),
             capacity: usize::MAX,
             mirrors: true,
@@ -148,6 +162,9 @@ impl Mirror {
         self.names::<mgmt_api::resources::StaticFdb>(changes);
         self.names::<mgmt_api::resources::Router>(changes);
         self.names::<mgmt_api::resources::RouterRoute>(changes);
+        self.names::<mgmt_api::resources::FloatingIp>(changes);
+        self.names::<mgmt_api::resources::Tenant>(changes);
+        self.names::<mgmt_api::resources::NatSettings>(changes);
         let ports = changes.ports().map(|change| {
             let of = |port: &mgmt_api::resources::Port| (port.network, port.mac, port.location);
             (change.old.map(of), change.new.map(of))
@@ -187,6 +204,29 @@ impl Mirror {
             assert_ne!(was, change.joins);
         }
     }
+}
+
+fn cursor(place: usize) -> SessionCursor {
+    SessionCursor {
+        worker: 0,
+        place: place as u32,
+    }
+}
+
+/// True if all filters of the query fit.
+fn fits(query: &SessionQuery, row: &SessionRow) -> bool {
+    let end = |own: std::net::SocketAddr, address: Option<std::net::IpAddr>, port: Option<u16>| {
+        address.is_none_or(|address| address == own.ip())
+            && port.is_none_or(|port| port == own.port())
+    };
+    query.router.is_none_or(|router| router == row.router)
+        && query
+            .protocol
+            .is_none_or(|protocol| protocol == row.protocol)
+        && query.state.is_none_or(|state| state == row.state)
+        && end(row.inside, query.inside, query.inside_port)
+        && end(row.outside, query.outside, query.outside_port)
+        && end(row.remote, query.remote, query.remote_port)
 }
 
 impl ControlPlane for FakeControl {
@@ -400,6 +440,44 @@ impl ControlPlane for FakeControl {
                 }],
             },
         })
+    }
+
+    /// Looks at two places at a time, as workers look at a part of their tables.
+    fn sessions(&self, query: &SessionQuery) -> SessionPage {
+        let sessions = self.sessions.lock();
+        let first = query.cursor.map_or(0, |cursor| cursor.place as usize);
+        let last = (first + 2).min(sessions.len());
+        let mut page = SessionPage::default();
+        for (place, row) in sessions.iter().enumerate().take(last).skip(first) {
+            if page.rows.len() == query.limit {
+                page.next = Some(cursor(place));
+                return page;
+            }
+            if fits(query, row) {
+                page.rows.push(*row);
+            }
+        }
+        page.next = (last < sessions.len()).then(|| cursor(last));
+        page
+    }
+
+    fn delete_sessions(&self, query: &SessionQuery) -> u64 {
+        let mut sessions = self.sessions.lock();
+        let before = sessions.len();
+        sessions.retain(|row| !fits(query, row));
+        (before - sessions.len()) as u64
+    }
+
+    fn nat_pools(&self) -> Vec<NatPool> {
+        self.pools.lock().clone()
+    }
+
+    fn nat_tenants(&self) -> Vec<NatTenant> {
+        self.tenants.lock().clone()
+    }
+
+    fn set_events(&self, events: EventSink) {
+        *self.events.lock() = Some(events);
     }
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {

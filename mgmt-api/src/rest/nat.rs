@@ -1,0 +1,102 @@
+//! How much of address translation's means is in use: ports of outside addresses, and tenants' shares.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::routing;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::path::HttpMethod;
+
+use super::Api;
+use super::endpoint::{Endpoints, Operation, page_of};
+use super::paging::Page;
+use super::problem::Problem;
+use crate::id::Id;
+use crate::manager::Manager;
+use crate::translation::{NatPool, NatPoolState, NatTenant, PortUse};
+
+pub(super) fn add_to(endpoints: &mut Endpoints) {
+    let pool = endpoints.schema::<PoolEntry>();
+    let pools = Operation::new(
+        "list_nat_pools",
+        "nat",
+        "Show the outside addresses that stations share, and how full they are",
+    )
+    .description("Those of this host's gateways outside. Ports that rest are in use still.")
+    .json(200, "All of them.", page_of(pool));
+    endpoints.add(
+        HttpMethod::Get,
+        "/v1/nat/pools",
+        routing::get(list_pools),
+        pools,
+    );
+
+    let tenant = endpoints.schema::<NatTenant>();
+    let tenants = Operation::new(
+        "list_nat_tenants",
+        "nat",
+        "Show what tenants use of address translation, and their limits",
+    )
+    .description(
+        "On this host. A router that names no tenant is listed by its own identifier. Each worker counts for itself: a limit \
+         is reached when one of them has.",
+    )
+    .json(200, "All of them.", page_of(tenant));
+    endpoints.add(
+        HttpMethod::Get,
+        "/v1/nat/tenants",
+        routing::get(list_tenants),
+        tenants,
+    );
+}
+
+/// An outside address that stations share.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NatPool)]
+pub(super) struct PoolEntry {
+    /// The router whose packets leave with it.
+    pub router: Id,
+    /// The address.
+    #[schema(value_type = String, examples("10.100.0.5"))]
+    pub address: Ipv4Addr,
+    /// Sessions now.
+    pub sessions: u64,
+    /// Its ports, for each protocol.
+    pub ports: Vec<PortUse>,
+    /// Where it is in its life.
+    pub state: NatPoolState,
+}
+
+/// The pools with their routers' names, in the order of routers and addresses. One whose router has gone is left out.
+pub(super) fn pools(manager: &Manager) -> Vec<PoolEntry> {
+    let pools = manager.control().nat_pools();
+    let named = |pool: NatPool| {
+        let router = manager.read(|state| Some(state.view().get(pool.router)?.id.clone()))?;
+        Some(PoolEntry {
+            router,
+            address: pool.address,
+            sessions: pool.sessions,
+            ports: pool.ports,
+            state: pool.state,
+        })
+    };
+    let mut pools: Vec<_> = pools.into_iter().filter_map(named).collect();
+    pools.sort_by(|a, b| (&a.router, a.address).cmp(&(&b.router, b.address)));
+    pools
+}
+
+async fn list_pools(State(api): State<Arc<Api>>) -> Result<Json<Page<PoolEntry>>, Problem> {
+    let items = api.blocking(pools).await?;
+    Ok(Json(Page { items, next: None }))
+}
+
+async fn list_tenants(State(api): State<Arc<Api>>) -> Result<Json<Page<NatTenant>>, Problem> {
+    let mut items = api
+        .blocking(|manager| manager.control().nat_tenants())
+        .await?;
+    items.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    Ok(Json(Page { items, next: None }))
+}
