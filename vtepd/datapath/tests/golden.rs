@@ -6,7 +6,8 @@
 mod common;
 
 use common::{
-    Bench, GOLDEN_HM1, GOLDEN_HM2, Golden, GoldenRole, Outcome, SOURCE_PORT, golden_host, tag,
+    Bench, GOLDEN_EXTERNAL, GOLDEN_HM1, GOLDEN_HM2, Golden, GoldenRole, Outcome, SOURCE_PORT,
+    golden_compute, golden_host, golden_node, tag,
 };
 use serde::Deserialize;
 use vtepd_datapath::DropReason;
@@ -67,6 +68,7 @@ fn compare(case: &Case, host: &Golden, sent: &[(InterfaceIndex, Vec<u8>)]) {
         let to_underlay = expected.port.starts_with("underlay");
         let to = match expected.port.as_str() {
             "vport VM3" => host.access2,
+            "external" => GOLDEN_EXTERNAL,
             _ if to_underlay => host.underlay,
             _ => host.access,
         };
@@ -81,6 +83,67 @@ fn compare(case: &Case, host: &Golden, sent: &[(InterfaceIndex, Vec<u8>)]) {
         assert_eq!(sent, expected, "{}", case.name);
         craft::verify(&sent).unwrap();
     }
+}
+
+/// The packet comes in by the external network.
+#[track_caller]
+fn check_from_outside(case: &Case, host: &mut Golden) {
+    let outcome = host.bench.send(GOLDEN_EXTERNAL, &craft::hex(&case.r#in));
+    assert_eq!(outcome.drops, [], "{}: {outcome:?}", case.name);
+    compare(case, host, &outcome.sent);
+}
+
+#[track_caller]
+fn check_on(case: &Case, host: &mut Golden) {
+    let outcome = send(case, host);
+    assert_eq!(outcome.drops, [], "{}: {outcome:?}", case.name);
+    compare(case, host, &outcome.sent);
+}
+
+#[test]
+fn s1_snat_is_reached_by_way_of_its_host() {
+    check_on(&case("S1"), &mut golden_compute(false));
+}
+
+#[test]
+fn s2_the_network_node_translates() {
+    check_on(&case("S2"), &mut golden_node());
+}
+
+#[test]
+fn s3_the_way_back_is_straight_to_the_station() {
+    let mut node = golden_node();
+    check_on(&case("S2"), &mut node);
+    check_from_outside(&case("S3"), &mut node);
+}
+
+#[test]
+fn s4_the_middle_of_a_connection_opens_none() {
+    let case = case("S4");
+    let outcome = send(&case, &mut golden_node());
+    assert_eq!(outcome.dropped(), DropReason::NatNoSession);
+    assert_eq!(case.out.len(), 0);
+}
+
+#[test]
+fn f1_a_floating_ip_leaves_from_its_own_host() {
+    check_on(&case("F1"), &mut golden_compute(true));
+}
+
+#[test]
+fn f2_arp_for_a_floating_ip_is_answered_where_it_lives() {
+    check_from_outside(&case("F2"), &mut golden_compute(true));
+    // And nowhere else: the question goes on to whoever may be on the network.
+    let question = craft::hex(&case("F2").r#in);
+    for mut other in [golden_compute(false), golden_node()] {
+        let outcome = other.bench.send(GOLDEN_EXTERNAL, &question);
+        assert_eq!(outcome.dropped(), DropReason::NoFloodTarget);
+    }
+}
+
+#[test]
+fn f3_to_a_floating_ip_is_to_its_port() {
+    check_from_outside(&case("F3"), &mut golden_compute(true));
 }
 
 fn h1() -> Golden {

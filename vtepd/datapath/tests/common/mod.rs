@@ -10,12 +10,14 @@ mod corpus;
 mod frames;
 mod host;
 mod metadata;
+mod outside;
 mod routed;
 
 pub use corpus::*;
 pub use frames::*;
 pub use host::*;
 pub use metadata::*;
+pub use outside::*;
 pub use routed::*;
 
 use std::collections::BTreeMap;
@@ -360,9 +362,15 @@ impl Bench {
                 .collect(),
         };
         assert_eq!(
-            received + before.held + after.replicas - before.replicas + after.originated
+            received + before.held + before.waiting + after.replicas - before.replicas
+                + after.originated
                 - before.originated,
-            (outcome.sent.len() + outcome.drops.len()) as u64 + outcome.consumed + after.held,
+            (outcome.sent.len() + outcome.drops.len()) as u64
+                + outcome.consumed
+                + after.held
+                + after.waiting
+                + after.handed_over
+                - before.handed_over,
             "a packet was lost or counted twice: {outcome:?}"
         );
         outcome
@@ -401,6 +409,8 @@ impl Bench {
             replicas: self.counters.replicas.get(),
             originated: self.counters.originated.get(),
             held: self.pipeline.held().len() as u64,
+            waiting: self.pipeline.kept().len() as u64,
+            handed_over: self.counters.handed_over.get(),
         }
     }
 
@@ -416,6 +426,31 @@ impl Bench {
             .resume(&tables, &mut self.state, &mut self.io, &mut recorder);
         self.reader.offline();
         self.outcome(0, &before, recorder).sent
+    }
+
+    /// Lets time pass for what is translated: to this second.
+    #[track_caller]
+    pub fn age(&mut self, seconds: u32) -> Outcome {
+        self.state.set_time(seconds);
+        self.tables.publish();
+        self.reader.online();
+        let before = self.numbers();
+        let tables = self.reader.view();
+        let mut recorder = Recorder::default();
+        let Self {
+            pipeline,
+            state,
+            io,
+            ..
+        } = self;
+        pipeline.age(&tables, state, io, &mut recorder, u32::MAX);
+        self.reader.offline();
+        self.outcome(0, &before, recorder)
+    }
+
+    /// Packets that wait for a word of the translator.
+    pub fn waiting(&self) -> usize {
+        self.pipeline.kept().len()
     }
 
     /// Packets that wait for a neighbour.
@@ -574,6 +609,8 @@ struct Numbers {
     replicas: u64,
     originated: u64,
     held: u64,
+    waiting: u64,
+    handed_over: u64,
 }
 
 impl Numbers {
@@ -600,6 +637,93 @@ pub struct Golden {
 
 pub const GOLDEN_HM1: &str = "fa:16:3f:7d:d0:db";
 pub const GOLDEN_HM2: &str = "fa:16:3f:2d:4e:48";
+
+/// The network that is outside of golden hosts.
+const GOLDEN_PUBLIC: u16 = 3;
+
+/// The host of the golden packets that go outside: VM1's ([`GoldenRole::H1`]), with a floating
+/// IP or without, or the network node.
+pub fn golden_compute(floating: bool) -> Golden {
+    let mut golden = golden_host(GoldenRole::H1);
+    let bench = &mut golden.bench;
+    let node = bench.remote(
+        20,
+        golden.underlay,
+        "192.0.2.11",
+        "192.0.2.13",
+        "02:00:00:00:01:fe",
+    );
+    bench.station(network(1), "fa:16:3e:19:e1:98", &["192.168.1.11"], node);
+    bench.change_gateway(adjacency(4), |gateway| {
+        gateway.central_v4 = Some("192.168.1.11".parse().unwrap());
+    });
+    let public = network(GOLDEN_PUBLIC);
+    bench.external(public, GOLDEN_EXTERNAL, 21);
+    // F: the host that talks to the floating IP.
+    bench.station(public, "02:00:00:00:0e:14", &["10.100.0.14"], adjacency(21));
+    // No address of its own.
+    let fg = bench.outside_gateway(
+        22,
+        public,
+        VrfIndex::NOWHERE,
+        "fa:16:3e:7d:bd:86",
+        &["10.100.0.0/24"],
+    );
+    let routes = [("10.100.0.0/24", None), ("0.0.0.0/0", Some("10.100.0.1"))];
+    bench.way_outside(23, 1, public, [Some(fg), None], &routes);
+    let floating = if floating {
+        outside::floating(&[("10.100.0.7", "192.168.1.9")])
+    } else {
+        Vec::new()
+    };
+    let description = vtepd_tables::translation::Description {
+        floating_ips: floating,
+        floating_hops: 2,
+        ..Default::default()
+    };
+    bench.rules(public, &[(1, &description)]);
+    golden
+}
+
+/// The network node of the golden packets.
+pub fn golden_node() -> Golden {
+    let mut bench = Bench::default();
+    let underlay = bench.interface(0, "02:00:00:00:01:13", 1600);
+    bench.underlay(underlay, None, &["192.0.2.13"]);
+    let red = bench.vxlan(1, 1671);
+    let h1 = bench.remote(1, underlay, "192.0.2.13", "192.0.2.11", "02:00:00:00:01:fe");
+    bench.flood(red, &[], &[h1]);
+    bench.station(red, "fa:16:3e:9a:b7:d4", &["192.168.1.9"], h1);
+    bench.gateway(2, red, 1, "fa:16:3e:5b:89:14", &["192.168.1.1/24"]);
+    let sg = bench.gateway(3, red, 2, "fa:16:3e:19:e1:98", &["192.168.1.11/24"]);
+    bench.change_gateway(sg, |gateway| {
+        gateway.role = vtepd_tables::Role::Central;
+        gateway.distributed = false;
+    });
+    bench.host_macs("fa:16:3f:00:00:13", &[(GOLDEN_HM1, h1)]);
+    let public = network(GOLDEN_PUBLIC);
+    bench.external(public, GOLDEN_EXTERNAL, 21);
+    bench.station(
+        public,
+        "02:00:00:00:0e:01",
+        &["10.100.0.14", "10.100.0.1"],
+        adjacency(21),
+    );
+    let router = VrfIndex::new(2).unwrap();
+    let qg = bench.outside_gateway(22, public, router, "fa:16:3e:70:a5:d3", &["10.100.0.5/24"]);
+    let routes = [("10.100.0.0/24", None), ("0.0.0.0/0", Some("10.100.0.1"))];
+    bench.way_outside(23, 2, public, [None, Some(qg)], &routes);
+    bench.rules(public, &[(2, &snat(&["10.100.0.5"]))]);
+    Golden {
+        bench,
+        underlay,
+        access: underlay,
+        access2: underlay,
+    }
+}
+
+/// The interface of the external network.
+pub const GOLDEN_EXTERNAL: InterfaceIndex = InterfaceIndex(3);
 
 /// Where the VMs of the golden packets live.
 #[derive(Clone, Copy, PartialEq, Eq)]
