@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::key::Protocol;
+use crate::key::{Endpoint, Protocol};
 use crate::tcp::State;
 use crate::translator::Translator;
 
@@ -14,6 +14,7 @@ impl Translator {
     pub fn audit(&self) -> Result<(), String> {
         self.audit_sessions()?;
         self.audit_ports()?;
+        self.audit_blocks()?;
         self.outbound_only.audit()
     }
 
@@ -72,6 +73,48 @@ impl Translator {
             if counted != held {
                 return Err(format!("pool {pool} counts {counted} of {held} sessions"));
             }
+        }
+        Ok(())
+    }
+
+    /// Each block is its host's alone, and counts the ports that mappings own.
+    fn audit_blocks(&self) -> Result<(), String> {
+        let mut by_block: HashMap<u32, u16> = HashMap::new();
+        for number in 0..self.mappings.slab.capacity() as u32 {
+            let Some(mapping) = self.mappings.slab.get(number) else {
+                continue;
+            };
+            let inside = Endpoint::from(mapping.inside).address;
+            if mapping.protocol == 0 {
+                continue;
+            }
+            let Some(block) = self.ports.block_of(mapping.pool, mapping.port) else {
+                continue;
+            };
+            *by_block.entry(block).or_default() += 1;
+            let owner = self.blocks.audited(block);
+            if owner.is_none_or(|(pool, host, ..)| (pool, host) != (mapping.pool, inside)) {
+                return Err(format!("mapping {number} is in another's block {block}"));
+            }
+        }
+        let mut blocks = 0;
+        for number in 0..self.blocks.slab().capacity() as u32 {
+            let Some((pool, _, numbers, used)) = self.blocks.audited(number) else {
+                continue;
+            };
+            blocks += 1;
+            let held = by_block.get(&number).copied().unwrap_or(0);
+            if used != held || used == 0 {
+                return Err(format!("block {number} counts {used} of {held} ports"));
+            }
+            let mut ports = numbers.map(|number| self.slices.port(number));
+            if ports.any(|port| self.ports.block_of(pool, port) != Some(number)) {
+                return Err(format!("ports of block {number} are not its own"));
+            }
+        }
+        let used = self.blocks.slab().used();
+        if blocks != used {
+            return Err(format!("{used} places are taken for {blocks} blocks"));
         }
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! What the control thread should know.
 
-use std::collections::VecDeque;
-
 use crate::key::Protocol;
 use crate::pool::{PoolIndex, SubscriberIndex};
 use crate::verdict::Refusal;
@@ -32,37 +30,4 @@ pub enum Event {
         /// Which.
         pool: PoolIndex,
     },
-}
-
-/// A bounded queue: when nobody listens, the newest are lost and counted.
-pub(crate) struct Events {
-    queue: VecDeque<Event>,
-    limit: usize,
-    lost: u64,
-}
-
-impl Events {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            queue: VecDeque::with_capacity(limit),
-            limit,
-            lost: 0,
-        }
-    }
-
-    pub(crate) fn push(&mut self, event: Event) {
-        if self.queue.len() < self.limit {
-            self.queue.push_back(event);
-        } else {
-            self.lost += 1;
-        }
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Event> {
-        self.queue.pop_front()
-    }
-
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost
-    }
 }

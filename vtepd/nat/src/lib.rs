@@ -26,6 +26,7 @@
 //! | IPv6, which is not translated | `outbound_only.rs`, `view_v6.rs` |
 //! | which worker owns what | `slices.rs` |
 //! | what is kept, and how it is found | `session.rs`, `mapping.rs`, `ports.rs`, `index.rs`, `slab.rs`, `list.rs` |
+//! | ports in blocks, and the log of who had which | `blocks.rs`, `log.rs` |
 //! | limits | `subscriber.rs`, `event.rs` |
 //!
 //! There is no application-level gateway (RFC 4787, REQ-10): payloads are never looked at.
@@ -39,6 +40,8 @@
 )]
 
 mod audit;
+mod blocks;
+mod bounded;
 mod event;
 mod fragments;
 mod holds;
@@ -48,6 +51,7 @@ mod index;
 mod key;
 mod list;
 mod listing;
+mod log;
 mod mapping;
 mod open;
 mod outbound;
@@ -73,6 +77,7 @@ mod wheel;
 pub use event::Event;
 pub use inbound::InboundLookup;
 pub use listing::{SessionFilter, SessionRow};
+pub use log::{LogRecord, Logged, PortSet};
 pub use outbound::OutboundLookup;
 pub use pool::{PoolError, PoolOwner, PoolState};
 pub use settings::{Capacity, Limits, Settings, Timeouts, UnsolicitedSyn};

@@ -18,6 +18,13 @@ impl Default for Links {
     }
 }
 
+impl Links {
+    /// The entry behind this one.
+    pub(crate) fn next(&self) -> Option<u32> {
+        (self.next != NONE).then_some(self.next)
+    }
+}
+
 /// An entry that can be in a list of the kind `K`: one list of a kind at a time.
 pub(crate) trait Linked<K> {
     fn links(&mut self) -> &mut Links;
@@ -57,6 +64,21 @@ impl List {
             *entry.links() = Links {
                 next: NONE,
                 previous,
+            };
+        }
+    }
+
+    /// As [`push`](Self::push), before all others.
+    pub(crate) fn push_front<K, T: Linked<K>>(&mut self, slab: &mut Slab<T>, number: u32) {
+        let next = core::mem::replace(&mut self.first, number);
+        match slab.get_mut(next) {
+            Some(entry) => entry.links().previous = number,
+            None => self.last = number,
+        }
+        if let Some(entry) = slab.get_mut(number) {
+            *entry.links() = Links {
+                next,
+                previous: NONE,
             };
         }
     }

@@ -144,9 +144,7 @@ impl Translator {
             state: session.state,
             idle: now.saturating_sub(session.last_seen),
             expires_in: session.last_seen.saturating_add(lasts).saturating_sub(now),
-            borrowed: owner.is_none_or(|mapping| {
-                Endpoint::from(mapping.inside) != key.inside() || mapping.router != key.router()
-            }),
+            borrowed: owner.is_none_or(|mapping| !mapping.is_of(key)),
         }
     }
 }

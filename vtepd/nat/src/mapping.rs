@@ -6,7 +6,7 @@
 use vtepd_wire::hash::KeyedHash;
 
 use crate::index::Index;
-use crate::key::{Endpoint, Protocol};
+use crate::key::{Endpoint, InsideKey, Protocol};
 use crate::list::{Linked, Links, List};
 use crate::slab::Slab;
 
@@ -67,6 +67,11 @@ impl Mapping {
             protocol: protocol as u8,
             ..Self::default()
         }
+    }
+
+    /// Is it that of a session's own inside endpoint?
+    pub(crate) fn is_of(&self, key: InsideKey) -> bool {
+        Endpoint::from(self.inside) == key.inside() && self.router == key.router()
     }
 
     pub(crate) fn is_live(&self) -> bool {

@@ -13,6 +13,7 @@
 
 use crate::event::Event;
 use crate::key::{Endpoint, InsideKey, OutsideKey, Protocol};
+use crate::log::Logged;
 use crate::mapping::Mapping;
 use crate::pool::{Pool, PoolIndex, SubscriberIndex};
 use crate::session::Session;
@@ -117,9 +118,7 @@ impl Translator {
         };
         let mapping = match mapping {
             Some(mapping) => mapping,
-            None => self
-                .borrow(pool, protocol, inside.port, key.remote(), now)
-                .ok_or(Refusal::PortsExhausted)?,
+            None => self.borrow(pool, key, now).ok_or(Refusal::PortsExhausted)?,
         };
         self.enter(rules, key, mapping, state, now, now)
     }
@@ -218,12 +217,17 @@ impl Translator {
         if self.mappings.slab.is_full() {
             // There are more places than sessions, so some rest.
             let (longest, _) = self.mappings.longest_resting()?;
-            self.forget(longest);
+            self.forget(longest, now);
         }
         let (protocol, inside) = (key.protocol(), key.inside());
-        let port = self
-            .ports
-            .take_like(pool, protocol, inside.port, &mut self.random)?;
+        let port = if self.settings.port_block == 0 {
+            let random = &mut self.random;
+            let port = self.ports.take_like(pool, protocol, inside.port, random)?;
+            self.log_port(Logged::PortTaken, pool, protocol, inside, port, now);
+            port
+        } else {
+            self.take_in_block(pool, protocol, inside, now)?
+        };
         let mapping = Mapping::new(key.router(), protocol, inside, pool, port);
         let number = self.mappings.insert(mapping, now)?;
         if let Some(pool) = self.pools.get_mut(pool) {
@@ -233,14 +237,8 @@ impl Translator {
     }
 
     /// Another mapping's port that is not in use towards this remote end.
-    fn borrow(
-        &mut self,
-        pool: u16,
-        protocol: Protocol,
-        wanted: u16,
-        remote: Endpoint,
-        now: u32,
-    ) -> Option<u32> {
+    fn borrow(&mut self, pool: u16, key: InsideKey, now: u32) -> Option<u32> {
+        let (protocol, inside) = (key.protocol(), key.inside());
         if let Some(entry) = self.pools.get_mut(pool)
             && entry.told != now.wrapping_add(1)
         {
@@ -250,16 +248,20 @@ impl Translator {
                 protocol,
             });
         }
+        if self.settings.port_block != 0 {
+            return None;
+        }
         for _ in 0..BORROW_TRIES {
             let port = self
                 .ports
-                .taken_like(pool, protocol, wanted, &mut self.random)?;
+                .taken_like(pool, protocol, inside.port, &mut self.random)?;
             let Some(number) = self.mappings.find_outside(pool, protocol, port) else {
                 continue;
             };
             let live = self.mappings.slab.get(number).is_some_and(Mapping::is_live);
             // A resting port rests for other hosts.
-            if live && self.unless_taken(number, remote, now).is_some() {
+            if live && self.unless_taken(number, key.remote(), now).is_some() {
+                self.log_port(Logged::PortBorrowed, pool, protocol, inside, port, now);
                 return Some(number);
             }
         }
@@ -279,7 +281,7 @@ impl Translator {
             return Err(Refusal::PortsExhausted);
         };
         let (pool, outside_port) = (owner.pool, owner.port);
-        let own = Endpoint::from(owner.inside) == key.inside() && owner.router == key.router();
+        let own = owner.is_of(key);
         let (outside, subscriber) = match self.pools.get(pool) {
             Some(pool) => (pool.address, pool.subscriber),
             None => return Err(Refusal::PoolClosed),
@@ -328,6 +330,9 @@ impl Translator {
             return;
         };
         let (pool, mapping, peer) = (session.pool, session.mapping, session.peer);
+        if self.log.limit() > 0 {
+            self.log_return(number, now);
+        }
         let subscriber = self
             .pools
             .get(pool)
@@ -340,19 +345,37 @@ impl Translator {
         if self.mappings.release(mapping, now) {
             self.subscribers.remove_port(subscriber);
             if !self.pools.is_open(pool) {
-                self.forget(mapping);
+                self.forget(mapping, now);
             }
         }
         self.settle(pool);
     }
 
+    /// A session ends: if its port is another's, that is the end of borrowing it.
+    #[cold]
+    fn log_return(&mut self, number: u32, now: u32) {
+        if let Some(session) = self.sessions.slab.get(number)
+            && let Some(owner) = self.mappings.slab.get(session.mapping)
+            && !owner.is_of(session.key)
+        {
+            let (key, pool, port) = (session.key, session.pool, owner.port);
+            let (protocol, inside) = (key.protocol(), key.inside());
+            self.log_port(Logged::PortReturned, pool, protocol, inside, port, now);
+        }
+    }
+
     /// Removes a resting mapping and frees its port.
-    pub(crate) fn forget(&mut self, number: u32) {
+    pub(crate) fn forget(&mut self, number: u32, now: u32) {
         let Some(mapping) = self.mappings.remove(number) else {
             return;
         };
         if let Some(protocol) = Protocol::from_number(mapping.protocol) {
-            self.ports.release(mapping.pool, protocol, mapping.port);
+            let Mapping { pool, port, .. } = mapping;
+            self.ports.release(pool, protocol, port);
+            if !self.release_in_block(pool, port, now) {
+                let inside = mapping.inside.into();
+                self.log_port(Logged::PortFreed, pool, protocol, inside, port, now);
+            }
         }
         if self.pools.remove_mapping(mapping.pool) {
             self.events.push(Event::PoolVacant {

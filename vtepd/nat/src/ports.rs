@@ -1,7 +1,7 @@
 //! Which outside ports are taken: a bit for each port of this worker's slice, by address and protocol.
 //!
 //! A port is *free* (its bit is clear), *owned* by a mapping or *resting* (its mapping is kept a while after
-//! its last session). Chosen ports are random (RFC 6056), of the class (RFC 4787, REQ-3) and, where asked
+//! its last session). Where ports are given in [blocks](crate::blocks), each run of 16 says whose block it is in. Chosen ports are random (RFC 6056), of the class (RFC 4787, REQ-3) and, where asked
 //! for, of the parity (REQ-4) of the port inside.
 
 use core::ops::Range;
@@ -9,7 +9,7 @@ use core::ops::Range;
 use vtepd_wire::hash::KeyedHash;
 
 use crate::key::Protocol;
-use crate::slices::Slices;
+use crate::slices::{RUN, Slices};
 
 /// Numbers that nobody can foresee: a keyed hash of a counter.
 pub(crate) struct Random {
@@ -31,12 +31,46 @@ impl Random {
 /// Ports that are free, by whether they are below 1024 and by parity.
 type Free = [[u16; 2]; 2];
 
-/// What may be used in place of a port.
+/// What may stand for a port. The class is never left (RFC 4787, REQ-3); the parity is kept for UDP alone (RFC 5382 asks for
+/// none), and while there are such ports. Query identifiers have neither.
 #[derive(Clone, Copy)]
-struct Like {
+pub(crate) struct Likes {
+    protocol: Protocol,
     low: bool,
-    /// `None`: either.
-    odd: Option<bool>,
+    odd: bool,
+}
+
+impl Likes {
+    pub(crate) fn new(protocol: Protocol, port: u16) -> Self {
+        Self {
+            protocol,
+            low: port < 1024,
+            odd: port % 2 == 1,
+        }
+    }
+
+    /// May it be in this class?
+    pub(crate) fn fits(&self, low: bool) -> bool {
+        self.protocol == Protocol::Icmp || low == self.low
+    }
+
+    /// Whether below 1024, best first.
+    pub(crate) fn classes(&self, low_first: bool) -> impl Iterator<Item = bool> + use<> {
+        let (first, count) = match self.protocol {
+            Protocol::Icmp => (low_first, 2),
+            _ => (self.low, 1),
+        };
+        [first, !first].into_iter().take(count)
+    }
+
+    /// Whether odd, best first; `None`: either.
+    pub(crate) fn parities(&self) -> impl Iterator<Item = Option<bool>> + use<> {
+        let (first, count) = match self.protocol {
+            Protocol::Udp => (Some(self.odd), 2),
+            _ => (None, 1),
+        };
+        [first, first.map(|odd| !odd)].into_iter().take(count)
+    }
 }
 
 /// The bits of all pools.
@@ -47,6 +81,36 @@ pub(crate) struct Ports {
     /// Set: taken. Maps of pools that are never used are never touched, and cost no memory.
     taken: Vec<u64>,
     free: Vec<Free>,
+    /// For each run of 16 ports of a pool, for all protocols: 0, or the number of its block plus one.
+    blocks: Vec<u32>,
+    runs_in_blocks: u32,
+    /// By pool and class: there was no free block when one was last looked for, and nothing has been freed since.
+    blockless: Vec<[bool; 2]>,
+}
+
+/// What is searched for.
+#[derive(Clone, Copy)]
+struct What {
+    taken: bool,
+    outside_blocks: bool,
+}
+
+const FREE: What = What {
+    taken: false,
+    outside_blocks: true,
+};
+const TAKEN: What = What {
+    taken: true,
+    outside_blocks: true,
+};
+const FREE_OF_BLOCK: What = What {
+    taken: false,
+    outside_blocks: false,
+};
+
+/// One in 64 query identifiers lies below 1024.
+fn low_first(draw: u64) -> bool {
+    draw >> 58 == 0
 }
 
 impl Ports {
@@ -65,6 +129,9 @@ impl Ports {
             words,
             taken: vec![0; words * maps],
             free: vec![free; maps],
+            blocks: vec![0; usize::from(pools) * (slices.ports() / RUN) as usize],
+            runs_in_blocks: 0,
+            blockless: vec![[false; 2]; usize::from(pools)],
         }
     }
 
@@ -111,9 +178,10 @@ impl Ports {
     /// Frees a port.
     pub(crate) fn release(&mut self, pool: u16, protocol: Protocol, port: u16) {
         self.set(pool, protocol, port, false);
+        self.may_have_blocks(pool);
     }
 
-    /// Takes a port for one inside: the same if it is free, else one like it.
+    /// Takes a port for one inside: the same if it is free, else one like it; none of a block.
     pub(crate) fn take_like(
         &mut self,
         pool: u16,
@@ -121,24 +189,27 @@ impl Ports {
         wanted: u16,
         random: &mut Random,
     ) -> Option<u16> {
-        if self.take(pool, protocol, wanted) {
+        if self.block_of(pool, wanted).is_none() && self.take(pool, protocol, wanted) {
             return Some(wanted);
         }
         let draw = random.draw();
-        for like in likes(protocol, wanted, draw) {
-            if self.left(pool, protocol, like) == 0 {
-                continue;
-            }
-            if let Some(port) = self.search(pool, protocol, like, draw, false)
-                && self.take(pool, protocol, port)
-            {
-                return Some(port);
+        let likes = Likes::new(protocol, wanted);
+        for low in likes.classes(low_first(draw)) {
+            for odd in likes.parities() {
+                if self.left(pool, protocol, low, odd) == 0 {
+                    continue;
+                }
+                if let Some(port) = self.search(pool, protocol, self.class(low), odd, draw, FREE)
+                    && self.take(pool, protocol, port)
+                {
+                    return Some(port);
+                }
             }
         }
         None
     }
 
-    /// A random port among those that are taken and could stand for one inside.
+    /// A random port among those that are taken and could stand for one inside; not of a block.
     pub(crate) fn taken_like(
         &self,
         pool: u16,
@@ -147,20 +218,51 @@ impl Ports {
         random: &mut Random,
     ) -> Option<u16> {
         let draw = random.draw();
-        likes(protocol, wanted, draw)
-            .into_iter()
-            .find_map(|like| self.search(pool, protocol, like, draw, true))
+        let likes = Likes::new(protocol, wanted);
+        likes.classes(low_first(draw)).find_map(|low| {
+            likes
+                .parities()
+                .find_map(|odd| self.search(pool, protocol, self.class(low), odd, draw, TAKEN))
+        })
     }
 
-    fn left(&self, pool: u16, protocol: Protocol, like: Like) -> u16 {
+    /// Takes a random port among some numbers, which are a block's.
+    pub(crate) fn take_within(
+        &mut self,
+        pool: u16,
+        protocol: Protocol,
+        numbers: &Range<u32>,
+        odd: Option<bool>,
+        draw: u64,
+    ) -> Option<u16> {
+        let port = self.search(pool, protocol, numbers.clone(), odd, draw, FREE_OF_BLOCK)?;
+        self.take(pool, protocol, port).then_some(port)
+    }
+
+    /// The numbers of a class.
+    fn class(&self, low: bool) -> Range<u32> {
+        let middle = self.slices.low_ports();
+        if low {
+            0..middle
+        } else {
+            middle..self.slices.ports()
+        }
+    }
+
+    /// Are these numbers of ports below 1024?
+    pub(crate) fn is_low(&self, numbers: &Range<u32>) -> bool {
+        numbers.start < self.slices.low_ports()
+    }
+
+    fn left(&self, pool: u16, protocol: Protocol, low: bool, odd: Option<bool>) -> u16 {
         let free = self.free.get(Self::map(pool, protocol));
-        let Some([even, odd]) = free.and_then(|free| free.get(usize::from(like.low))) else {
+        let Some([even, odds]) = free.and_then(|free| free.get(usize::from(low))) else {
             return 0;
         };
-        match like.odd {
-            None => even.saturating_add(*odd),
+        match odd {
+            None => even.saturating_add(*odds),
             Some(false) => *even,
-            Some(true) => *odd,
+            Some(true) => *odds,
         }
     }
 
@@ -170,17 +272,14 @@ impl Ports {
         &self,
         pool: u16,
         protocol: Protocol,
-        like: Like,
+        mut range: Range<u32>,
+        odd: Option<bool>,
         draw: u64,
-        taken: bool,
+        what: What,
     ) -> Option<u16> {
-        let low = self.slices.low_ports();
-        let range = if like.low {
-            u32::from(self.slices.number(0).is_some())..low
-        } else {
-            low..self.slices.ports()
-        };
-        let parity = match like.odd {
+        // Port 0 is never given.
+        range.start = range.start.max(u32::from(self.slices.number(0).is_some()));
+        let parity = match odd {
             None => u64::MAX,
             Some(false) => 0x5555_5555_5555_5555,
             Some(true) => 0xaaaa_aaaa_aaaa_aaaa,
@@ -193,13 +292,121 @@ impl Ports {
         for step in 0..count {
             let word = first + (start + step) % count;
             let set = *bits.get(word as usize)?;
-            let fits = if taken { set } else { !set } & parity & within(word, &range);
+            let mut fits = if what.taken { set } else { !set } & parity & within(word, &range);
+            if what.outside_blocks && self.runs_in_blocks > 0 {
+                fits &= !self.in_blocks(pool, word);
+            }
             if fits != 0 {
                 let bit = (fits.rotate_right(turn).trailing_zeros() + turn) % 64;
                 return Some(self.slices.port(word * 64 + bit));
             }
         }
         None
+    }
+
+    /// The runs of a pool, with the block that each is in.
+    fn runs(&self, pool: u16) -> Option<&[u32]> {
+        let runs = self.runs_of_pool();
+        self.blocks
+            .get(usize::from(pool) * runs..(usize::from(pool) + 1) * runs)
+    }
+
+    fn runs_of_pool(&self) -> usize {
+        (self.slices.ports() / RUN) as usize
+    }
+
+    /// Which numbers of a word are in blocks.
+    fn in_blocks(&self, pool: u16, word: u32) -> u64 {
+        let first = (word * 64 / RUN) as usize;
+        let Some(runs) = self.runs(pool).and_then(|runs| runs.get(first..)) else {
+            return 0;
+        };
+        let owned = runs.iter().take((64 / RUN) as usize).enumerate();
+        owned
+            .filter(|(_, block)| **block != 0)
+            .map(|(run, _)| ((1u64 << RUN) - 1) << (run as u32 * RUN))
+            .sum()
+    }
+
+    /// The block that a port of this slice is in.
+    pub(crate) fn block_of(&self, pool: u16, port: u16) -> Option<u32> {
+        if self.runs_in_blocks == 0 {
+            return None;
+        }
+        let run = self.slices.number(port)? / RUN;
+        self.runs(pool)?.get(run as usize)?.checked_sub(1)
+    }
+
+    /// Puts numbers into a block, or out of one.
+    pub(crate) fn own(&mut self, pool: u16, numbers: &Range<u32>, block: Option<u32>) {
+        let first = usize::from(pool) * self.runs_of_pool();
+        let runs = first + (numbers.start / RUN) as usize..first + (numbers.end / RUN) as usize;
+        let count = runs.len() as u32;
+        if let Some(runs) = self.blocks.get_mut(runs) {
+            runs.fill(block.map_or(0, |block| block + 1));
+        }
+        self.runs_in_blocks = match block {
+            Some(_) => self.runs_in_blocks + count,
+            None => self.runs_in_blocks.saturating_sub(count),
+        };
+        if block.is_none() {
+            self.may_have_blocks(pool);
+        }
+    }
+
+    /// `size` numbers of a class of which none is taken nor in a block: where they are is random.
+    pub(crate) fn free_block(
+        &mut self,
+        pool: u16,
+        low: bool,
+        size: u32,
+        draw: u64,
+    ) -> Option<Range<u32>> {
+        let Range { start, end } = self.class(low);
+        let scarce = self.blockless.get(usize::from(pool))?;
+        if size == 0 || *scarce.get(usize::from(low))? {
+            return None;
+        }
+        let count = (end - start).div_ceil(size);
+        let turn = (((draw >> 32) * u64::from(count)) >> 32) as u32;
+        let all = (0..count).map(|step| {
+            let first = start + (turn + step) % count * size;
+            first..end.min(first + size)
+        });
+        let found = { all }.find(|numbers| self.is_untouched(pool, numbers));
+        if found.is_none()
+            && let Some(scarce) = self.blockless.get_mut(usize::from(pool))
+            && let Some(scarce) = scarce.get_mut(usize::from(low))
+        {
+            *scarce = true;
+        }
+        found
+    }
+
+    fn is_untouched(&self, pool: u16, numbers: &Range<u32>) -> bool {
+        let runs = (numbers.start / RUN) as usize..(numbers.end / RUN) as usize;
+        let owned = self.runs(pool).and_then(|owned| owned.get(runs));
+        let words = numbers.start / 64..numbers.end.div_ceil(64);
+        owned.is_some_and(|owned| owned.iter().all(|block| *block == 0))
+            && Protocol::ALL.iter().all(|protocol| {
+                let bits = self.bits(Self::map(pool, *protocol)).unwrap_or_default();
+                words.clone().all(|word| {
+                    let set = bits.get(word as usize).copied().unwrap_or(u64::MAX);
+                    set & within(word, numbers) == 0
+                })
+            })
+    }
+
+    /// Something was freed: a search for a block is worth while again.
+    fn may_have_blocks(&mut self, pool: u16) {
+        if let Some(scarce) = self.blockless.get_mut(usize::from(pool)) {
+            *scarce = [false; 2];
+        }
+    }
+
+    /// Blocks are of another size from now on.
+    pub(crate) fn resize_blocks(&mut self) {
+        self.blockless.fill([false; 2]);
     }
 
     /// Free ports of a pool, of this worker's slice.
@@ -220,7 +427,10 @@ impl Ports {
 
     /// Memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.taken) + size_of_val(&*self.free)
+        size_of_val(&*self.taken)
+            + size_of_val(&*self.free)
+            + size_of_val(&*self.blocks)
+            + size_of_val(&*self.blockless)
     }
 }
 
@@ -233,28 +443,6 @@ fn within(word: u32, range: &Range<u32>) -> u64 {
         count => (1u64 << count) - 1,
     };
     below(to) & !below(from)
-}
-
-/// What stands for a port, best first. The class is never left (REQ-3); the parity is kept for UDP alone (RFC
-/// 5382 asks for none), and while there are such ports. Query identifiers have neither.
-fn likes(protocol: Protocol, port: u16, draw: u64) -> [Like; 2] {
-    let low = port < 1024;
-    let odd = port % 2 == 1;
-    match protocol {
-        Protocol::Udp => [odd, !odd].map(|odd| Like {
-            low,
-            odd: Some(odd),
-        }),
-        Protocol::Tcp => {
-            let either = Like { low, odd: None };
-            [either, either]
-        }
-        Protocol::Icmp => {
-            // One in 64 identifiers lies below 1024.
-            let low = draw >> 58 == 0;
-            [low, !low].map(|low| Like { low, odd: None })
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Capacity {
     pub held: u32,
     /// IPv6 sessions of routers that let in only what the inside began; 80 bytes each.
     pub outbound_only: u32,
+    /// Records of the log that wait to be taken; 0: nothing is logged.
+    pub log: u32,
 }
 
 impl Default for Capacity {
@@ -29,11 +31,17 @@ impl Default for Capacity {
             datagrams: 8192,
             held: 1024,
             outbound_only: 1 << 16,
+            log: 0,
         }
     }
 }
 
 impl Capacity {
+    /// Blocks of ports, where ports are given in blocks: one for each eight sessions.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.sessions.div_ceil(8)
+    }
+
     /// Mappings are kept after their last session until their ports have rested; a quarter more than sessions.
     /// When they are all taken, the one that has rested longest gives way.
     pub(crate) fn mappings(&self) -> u32 {
@@ -130,6 +138,9 @@ pub struct Settings {
     pub unsolicited_syn: UnsolicitedSyn,
     /// Of tenants that have none of their own.
     pub limits: Limits,
+    /// Ports of the blocks that inside addresses take their outside ports from: 16 to 4096, a multiple of 16. 0: from
+    /// anywhere. A change holds for blocks that are taken from now on; until they are gone, the others are nobody else's.
+    pub port_block: u16,
 }
 
 impl Default for Settings {
@@ -139,6 +150,7 @@ impl Default for Settings {
             inbound_refresh: true,
             unsolicited_syn: UnsolicitedSyn::default(),
             limits: Limits::default(),
+            port_block: 0,
         }
     }
 }

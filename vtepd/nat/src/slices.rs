@@ -17,7 +17,7 @@ use vtepd_wire::hash::KeyedHash;
 /// Most workers that outside ports can be dealt to.
 pub const MAX_WORKERS: u16 = 64;
 /// Ports dealt together.
-const RUN: u32 = 16;
+pub(crate) const RUN: u32 = 16;
 /// Runs of all 65,536 ports.
 const RUNS: u32 = 65_536 / RUN;
 /// Runs of the ports below 1024.

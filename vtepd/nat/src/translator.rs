@@ -2,11 +2,14 @@
 
 use vtepd_wire::hash::KeyedHash;
 
-use crate::event::{Event, Events};
+use crate::blocks::Blocks;
+use crate::bounded::Bounded;
+use crate::event::Event;
 use crate::fragments::{Fragments, With};
 use crate::holds::Holds;
 use crate::identification::Identifications;
 use crate::key::Protocol;
+use crate::log::LogRecord;
 use crate::mapping::Mappings;
 use crate::outbound_only::OutboundOnly;
 use crate::peers::Peers;
@@ -32,13 +35,15 @@ pub struct Translator {
     pub(crate) peers: Peers,
     pub(crate) pools: Pools,
     pub(crate) ports: Ports,
+    pub(crate) blocks: Blocks,
     pub(crate) subscribers: Subscribers,
     pub(crate) wheel: Wheel,
     pub(crate) fragments: Fragments,
     pub(crate) holds: Holds,
     pub(crate) unsolicited: Unsolicited,
     pub(crate) outbound_only: OutboundOnly,
-    pub(crate) events: Events,
+    pub(crate) events: Bounded<Event>,
+    pub(crate) log: Bounded<LogRecord>,
     pub(crate) random: Random,
     pub(crate) identifications: Identifications,
     /// Sessions refused because the table was full.
@@ -67,6 +72,8 @@ pub struct Usage {
     pub mappings: TableUsage,
     /// IPv6 sessions of routers that let in only what the inside began.
     pub outbound_only: TableUsage,
+    /// Blocks of ports.
+    pub blocks: TableUsage,
     /// Fragmented datagrams under way.
     pub datagrams: usize,
     /// Packets held.
@@ -77,6 +84,8 @@ pub struct Usage {
     pub outbound_only_refused: u64,
     /// Events lost because nobody took them.
     pub events_lost: u64,
+    /// Records of the log lost because nobody took them in time.
+    pub log_lost: u64,
     /// Memory of all tables, in bytes; it does not change.
     pub bytes: usize,
 }
@@ -115,13 +124,15 @@ impl Translator {
             peers: Peers::new(capacity.sessions, hash),
             pools: Pools::new(capacity.pools),
             ports: Ports::new(slices, capacity.pools),
+            blocks: Blocks::new(capacity.blocks(), hash),
             subscribers: Subscribers::new(capacity.subscribers),
             wheel: Wheel::new(now),
             fragments: Fragments::new(capacity.datagrams, hash),
             holds: Holds::new(capacity.held),
             unsolicited: Unsolicited::new(capacity.held),
             outbound_only: OutboundOnly::new(capacity.outbound_only, hash, now),
-            events: Events::new(EVENTS),
+            events: Bounded::new(EVENTS),
+            log: Bounded::new(capacity.log as usize),
             random: Random::new(draw),
             identifications: Identifications::new(&slices),
             sessions_refused: 0,
@@ -142,6 +153,9 @@ impl Translator {
     /// Changes the settings: for packets from now on, and for the ends of sessions that are open. Shorter timeouts hold at
     /// once; the places of sessions that are over by them are taken back when they would have ended before.
     pub fn set(&mut self, settings: Settings) {
+        if settings.port_block != self.settings.port_block {
+            self.ports.resize_blocks();
+        }
         self.settings = settings;
     }
 
@@ -194,11 +208,13 @@ impl Translator {
             sessions: table(&self.sessions.slab),
             mappings: table(&self.mappings.slab),
             outbound_only: table(&self.outbound_only.slab),
+            blocks: table(self.blocks.slab()),
             datagrams: self.fragments.used(),
             held: self.holds.slab.used(),
             sessions_refused: self.sessions_refused,
             outbound_only_refused: self.outbound_only.refused,
             events_lost: self.events.lost(),
+            log_lost: self.log.lost(),
             bytes: self.bytes(),
         }
     }
@@ -209,11 +225,14 @@ impl Translator {
             + self.peers.bytes()
             + self.pools.bytes()
             + self.ports.bytes()
+            + self.blocks.bytes()
             + self.subscribers.bytes()
             + self.wheel.bytes()
             + self.fragments.bytes()
             + self.holds.bytes()
             + self.unsolicited.bytes()
+            + self.events.bytes()
+            + self.log.bytes()
             + self.outbound_only.bytes()
     }
 
@@ -288,7 +307,7 @@ impl Translator {
                 return true;
             }
             work -= 1;
-            self.forget(number);
+            self.forget(number, now);
         }
         false
     }

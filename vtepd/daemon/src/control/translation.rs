@@ -483,6 +483,7 @@ impl Control {
                 ApiUnsolicitedSyn::Unreachable => UnsolicitedSyn::Unreachable,
             },
             limits: self.share(settings.limits),
+            port_block: settings.port_block,
         }
     }
 }

@@ -33,6 +33,7 @@ pub fn world() -> World {
         datagrams: 16,
         held: 16,
         outbound_only: 16,
+        log: 0,
     };
     let keys = KeyedHash::new(1, 2);
     let slices = Slices::new(0, 1, keys).unwrap();

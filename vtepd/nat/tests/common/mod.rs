@@ -47,6 +47,7 @@ pub fn small() -> Capacity {
         datagrams: 64,
         held: 32,
         outbound_only: 16,
+        log: 0,
     }
 }
 
