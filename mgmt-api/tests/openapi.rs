@@ -5,7 +5,11 @@ mod support;
 use axum::http::header;
 use mgmt_api::control::{MetadataAsker, Neighbour, NeighbourLocation, NeighbourOrigin};
 use mgmt_api::mac::Mac;
-use mgmt_api::resources::{Attachment, Interface, Network};
+use mgmt_api::resources::{Attachment, Interface, NatLimits, Network};
+use mgmt_api::state::Handle;
+use mgmt_api::translation::{
+    NatPool, NatPoolState, NatTenant, PortUse, SessionProtocol, SessionRow, SessionState,
+};
 use serde_json::{Value, json};
 use support::api::{Answer, Api};
 
@@ -35,6 +39,24 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
         "description": "All fields.", "distributed": false, "host": "h1",
         "interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:01", "addresses": ["192.168.1.1/24", "2001:db8:1::1/64"]}],
         "routes": [{"destination": "0.0.0.0/0", "via": "192.168.1.254"}],
+    });
+    let public = json!({
+        "segment": {"type": "flat", "interface": "eth1"},
+        "subnets": [{"cidr": "10.100.0.0/24", "gateway": "10.100.0.1"}],
+        "external": {"floating_ip_gateways": [{"host": "h1", "mac": "fa:16:3e:7d:bd:86", "address": "10.100.0.2"}]},
+    });
+    let way_outside = json!({
+        "tenant": "acme",
+        "interfaces": [{
+            "network": "inside", "mac": "fa:16:3e:5b:89:14", "addresses": ["192.168.9.1/24"],
+            "central": {"mac": "fa:16:3e:19:e1:98", "addresses": ["192.168.9.11"]},
+        }],
+        "external_gateway": {
+            "network": "public",
+            "gateways": [{"host": "this-host", "mac": "fa:16:3e:70:a5:d3", "addresses": ["10.100.0.5/24"]}],
+            "next_hops": ["10.100.0.1"], "snat": true, "filtering": "address-dependent", "exempt": ["198.51.100.0/24"],
+            "same_scope": ["10.1.0.0/16"], "outbound_only_ipv6": true, "floating_ip_hops": 1,
+        },
     });
     let call = |method, template, path: &str, body, status| {
         (method, template, path.to_owned(), body, status)
@@ -228,7 +250,132 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
             200,
         ),
         call("get", "/v1/routes/{router}", "/v1/routes/r1", None, 200),
+        call(
+            "put",
+            "/v1/networks/{id}",
+            "/v1/networks/public",
+            Some(public),
+            201,
+        ),
+        call(
+            "put",
+            "/v1/routers/{id}",
+            "/v1/routers/r2",
+            Some(way_outside),
+            201,
+        ),
+        call(
+            "put",
+            "/v1/floating-ips/{id}",
+            "/v1/floating-ips/fip1",
+            Some(json!({
+                "description": "All fields.", "address": "10.100.0.7", "network": "public", "router": "r2", "port": "vm1",
+                "fixed_address": "192.168.9.9", "distributed": true,
+            })),
+            201,
+        ),
+        call(
+            "put",
+            "/v1/floating-ips/{id}",
+            "/v1/floating-ips/fip2",
+            Some(json!({
+                "address": "10.100.0.8", "network": "public",
+                "forwardings": [{"protocol": "tcp", "port": 80, "to": "192.168.9.10:8080"}],
+            })),
+            201,
+        ),
+        call(
+            "get",
+            "/v1/floating-ips/{id}",
+            "/v1/floating-ips/fip1",
+            None,
+            200,
+        ),
+        call("get", "/v1/floating-ips", "/v1/floating-ips", None, 200),
+        call("get", "/v1/routers/{id}", "/v1/routers/r2", None, 200),
+        call("get", "/v1/networks/{id}", "/v1/networks/public", None, 200),
+        call(
+            "get",
+            "/v1/neighbours",
+            "/v1/neighbours?network=public",
+            None,
+            200,
+        ),
+        call(
+            "put",
+            "/v1/tenants/{id}",
+            "/v1/tenants/acme",
+            Some(json!({
+                "description": "All fields.",
+                "nat": {"sessions": 1, "sessions_per_second": 2, "ports": 3, "fragments": 4},
+            })),
+            201,
+        ),
+        call("get", "/v1/tenants/{id}", "/v1/tenants/acme", None, 200),
+        call("get", "/v1/tenants", "/v1/tenants", None, 200),
+        call("delete", "/v1/tenants/{id}", "/v1/tenants/acme", None, 204),
+        call(
+            "put",
+            "/v1/nat-settings/{id}",
+            "/v1/nat-settings/default",
+            Some(json!({
+                "timeouts": {"tcp_established": 1, "tcp_transitory": 2, "udp": 3, "icmp": 4, "rest": 0, "fragment": 6},
+                "inbound_refresh": false, "unsolicited_syn": "unreachable", "port_block": 64,
+                "limits": {"sessions": 1, "sessions_per_second": 2, "ports": 3, "fragments": 4},
+            })),
+            201,
+        ),
+        call(
+            "get",
+            "/v1/nat-settings/{id}",
+            "/v1/nat-settings/default",
+            None,
+            200,
+        ),
+        call("get", "/v1/nat-settings", "/v1/nat-settings", None, 200),
+        call(
+            "delete",
+            "/v1/nat-settings/{id}",
+            "/v1/nat-settings/default",
+            None,
+            204,
+        ),
+        call("get", "/v1/sessions", "/v1/sessions?limit=1", None, 200),
+        call(
+            "get",
+            "/v1/sessions",
+            "/v1/sessions?router=r2&protocol=tcp&inside=192.168.9.9&inside_port=1&outside=10.100.0.5&outside_port=2&remote=192.0.2.1&remote_port=3&state=closed-inside&cursor=0-0",
+            None,
+            200,
+        ),
+        call("get", "/v1/sessions", "/v1/sessions?router=no", None, 404),
+        call(
+            "delete",
+            "/v1/sessions",
+            "/v1/sessions?router=no",
+            None,
+            404,
+        ),
+        call("delete", "/v1/sessions", "/v1/sessions?all=true", None, 200),
+        call("get", "/v1/nat/pools", "/v1/nat/pools", None, 200),
+        call("get", "/v1/nat/tenants", "/v1/nat/tenants", None, 200),
+        call("get", "/v1/events", "/v1/events?limit=0", None, 200),
         call("get", "/v1/state", "/v1/state", None, 200),
+        call(
+            "delete",
+            "/v1/floating-ips/{id}",
+            "/v1/floating-ips/fip1",
+            None,
+            204,
+        ),
+        call(
+            "delete",
+            "/v1/floating-ips/{id}",
+            "/v1/floating-ips/fip2",
+            None,
+            204,
+        ),
+        call("delete", "/v1/routers/{id}", "/v1/routers/r2", None, 204),
         call(
             "post",
             "/v1/transaction",
@@ -305,6 +452,13 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
 #[tokio::test]
 async fn every_documented_operation_answers_as_documented() {
     let api = Api::with_fabric().await;
+    let inside = json!({"put": {
+        "networks": {"inside": {"segment": {"type": "vxlan", "vni": 77}}},
+        "ports": {"vm1": {
+            "network": "inside", "mac": "52:54:00:00:09:09", "addresses": ["192.168.9.9"], "interface": "eth1", "vlan": 9,
+        }},
+    }});
+    api.post("/v1/transaction", inside).await.expect(200);
     learn_something(&api);
     let document = api.get("/openapi.json").await.expect(200);
     let calls = calls();
@@ -365,6 +519,41 @@ fn learn_something(api: &Api) {
             location: NeighbourLocation::Local(attachment),
             origin: NeighbourOrigin::Learned,
             age: Some(3),
+        }];
+        // The router `r2` comes second, beside `r1`.
+        let router = Handle::new(1);
+        *api.control.sessions.lock() = vec![
+            SessionRow {
+                router,
+                protocol: SessionProtocol::Tcp,
+                inside: "192.168.9.9:1".parse().unwrap(),
+                outside: "10.100.0.5:2".parse().unwrap(),
+                remote: "192.0.2.1:3".parse().unwrap(),
+                state: SessionState::ClosedInside,
+                idle_seconds: 4,
+                expires_in_seconds: 5,
+                worker: 6,
+                shared_port: true,
+            };
+            2
+        ];
+        *api.control.pools.lock() = vec![NatPool {
+            router,
+            address: "10.100.0.5".parse().unwrap(),
+            sessions: 7,
+            ports: vec![PortUse {
+                protocol: SessionProtocol::Icmp,
+                used: 8,
+                free: 9,
+            }],
+            state: NatPoolState::Open,
+        }];
+        *api.control.tenants.lock() = vec![NatTenant {
+            tenant: "acme".parse().unwrap(),
+            sessions: 1,
+            ports: 2,
+            fragments: 3,
+            limits: NatLimits::default(),
         }];
         *api.control.metadata.lock() = vec![MetadataAsker {
             address: "240.0.7.9".parse().unwrap(),

@@ -13,7 +13,7 @@ use mgmt_api::rest::Config;
 use mgmt_api::store::{Store, StoreError};
 use serde_json::{Value, json};
 use support::FakeControl;
-use support::api::{Api, fabric};
+use support::api::{Api, cloud, fabric};
 
 fn port(n: u32) -> Value {
     let [_, a, b, c] = n.to_be_bytes();
@@ -112,6 +112,48 @@ async fn the_state_is_there_again_and_the_control_plane_has_it() {
         1,
         "one apply at boot"
     );
+}
+
+#[tokio::test]
+async fn ways_outside_and_what_was_found_for_floating_ips_are_there_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = {
+        let api = open(directory.path());
+        api.post("/v1/transaction", cloud()).await.expect(200);
+        let more = json!({"put": {
+            "floating-ips": {
+                "whole": {"address": "10.100.0.7", "network": "public", "port": "vm1"},
+                "parts": {"address": "10.100.0.8", "network": "public",
+                    "forwardings": [{"protocol": "udp", "port": 53, "to": "192.168.2.9:53"}]},
+                "held": {"address": "10.100.0.9", "network": "public"},
+            },
+            "tenants": {"acme": {"nat": {"ports": 7}}},
+            "nat-settings": {"default": {"timeouts": {"udp": 120}}},
+        }});
+        api.post("/v1/transaction", more).await.expect(200);
+        // It had to be found then; now two could be meant, but it is known.
+        let twin = json!({
+            "interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:77", "addresses": ["192.168.2.1/24"]}],
+            "external_gateway": {"network": "public",
+                "gateways": [{"mac": "fa:16:3e:70:a5:d9", "addresses": ["10.100.0.15/24"]}]},
+        });
+        api.put("/v1/routers/a", twin).await.expect(201);
+        let state = api.state().await;
+        api.close();
+        state
+    };
+    let api = open(directory.path());
+    assert_eq!(api.state().await, state);
+    assert_eq!(state["floating-ips"]["parts"]["router"], "r1");
+    assert_eq!(
+        state["floating-ips"]["whole"]["fixed_address"],
+        "192.168.1.9"
+    );
+    // And loads as a whole elsewhere.
+    let other = Api::new();
+    let written = other.call("PUT", "/v1/state", Some(state.clone())).await;
+    written.expect(200);
+    assert_eq!(other.state().await, state);
 }
 
 /// Run as a process of its own by the tests below; alone it does nothing.

@@ -2,14 +2,21 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
+use mgmt_api::events::Event;
 use mgmt_api::manager::Manager;
+use mgmt_api::resources::NatLimits;
 use mgmt_api::rest::{self, Bound, Config, Endpoint, ServeError};
+use mgmt_api::state::Handle;
+use mgmt_api::translation::{
+    NatPool, NatPoolState, NatTenant, PortUse, SessionProtocol, SessionRow, SessionState,
+};
 use serde_json::{Value, json};
 use support::FakeControl;
 use tokio::sync::oneshot;
@@ -22,6 +29,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// A server on sockets of its own, stopped when dropped.
 struct Served {
     address: String,
+    control: Arc<FakeControl>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
 }
@@ -29,7 +37,8 @@ struct Served {
 impl Served {
     fn new(endpoint: &Endpoint) -> Self {
         let runtime = runtime();
-        let (manager, _writer) = Manager::start(Arc::new(FakeControl::default()), None).unwrap();
+        let control = Arc::new(FakeControl::default());
+        let (manager, _writer) = Manager::start(control.clone(), None).unwrap();
         let bound = runtime.block_on(rest::bind(endpoint)).unwrap();
         let address = match (&bound, endpoint) {
             (Bound::Tcp(_), _) => format!("http://{}", bound.tcp_address().unwrap()),
@@ -46,6 +55,7 @@ impl Served {
         });
         Self {
             address,
+            control,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -368,6 +378,205 @@ fn an_operator_routes_between_networks() {
     );
     assert!(served.says("neighbours red").starts_with("ADDRESS"));
     served.stop();
+}
+
+#[test]
+fn an_operator_leads_networks_outside() {
+    let served = Served::tcp().with_fabric();
+    served.says("interfaces put small");
+    served.says("hosts put net1 --vtep 192.0.2.13");
+    served.says("hosts put this-host --dvr-mac fa:16:3f:00:00:01");
+    served.says("networks put red --vni 11");
+    served.says("networks put public --segment-flat small --subnet 10.100.0.0/24,gateway=10.100.0.1 --floating-ip-gateway mac=fa:16:3e:7d:bd:86,address=10.100.0.2 --floating-ip-gateway fa:16:3e:7d:bd:87,host=h1");
+    let public = served.json("networks get public");
+    assert_eq!(
+        public["segment"],
+        json!({"type": "flat", "interface": "small"})
+    );
+    assert_eq!(
+        public["external"]["floating_ip_gateways"][1],
+        json!({"mac": "fa:16:3e:7d:bd:87", "host": "h1"})
+    );
+    assert!(served.says("networks list").contains("flat small"));
+    let line = "routers put r1 --interface red,mac=fa:16:3e:5b:89:14,address=192.168.1.1/24,central-mac=fa:16:3e:19:e1:98,central=192.168.1.11 \
+                --external-network public --external-gateway fa:16:3e:70:a5:d3,address=10.100.0.5/24,host=net1 --next-hop 10.100.0.254 \
+                --exempt 198.51.100.0/24 --tenant acme";
+    assert_eq!(served.says(line), "1 created\n");
+    served.says("routers set r1 --filtering address-dependent");
+    let outside = &served.json("routers get r1")["external_gateway"];
+    assert_eq!(outside["next_hops"], json!(["10.100.0.254"]));
+    assert_eq!(outside["filtering"], "address-dependent");
+    assert!(
+        served
+            .says("routers list")
+            .contains("outside public 10.100.0.5/24 at net1")
+    );
+
+    served.says(
+        "ports put vm1 --network red --mac 52:54:00:00:00:09 --address 192.168.1.9 --host h1",
+    );
+    served.says("floating-ips put fip1 --address 10.100.0.7 --network public --port vm1");
+    let table = served.says("floating-ips list");
+    assert!(table.contains("192.168.1.9 (vm1)"), "{table}");
+    served.says(
+        "floating-ips set fip1 --forward tcp/8080=192.168.1.9:80 --forward udp/53=192.168.1.9:53",
+    );
+    let shown = served.json("floating-ips get fip1");
+    assert_eq!(
+        (&shown["port"], &shown["router"]),
+        (&Value::Null, &"r1".into())
+    );
+    assert!(
+        served
+            .says("floating-ips list")
+            .contains("tcp/8080 to 192.168.1.9:80")
+    );
+    served.says("floating-ips set fip1 --disassociate");
+    let reserved = json!({"id": "fip1", "address": "10.100.0.7", "network": "public"});
+    assert_eq!(served.json("floating-ips get fip1"), reserved);
+    assert!(
+        served
+            .fails(2, "floating-ips set fip1 --forward 8080")
+            .contains("PROTOCOL/PORT=ADDRESS:PORT")
+    );
+
+    served.says("tenants put acme --sessions 1000 --ports 500");
+    assert!(served.says("tenants list").contains("1000"));
+    served.says("nat-settings put default --timeout udp=120 --timeout rest=60 --sessions 5000");
+    served.says("nat-settings set default --unsolicited-syn unreachable --timeout icmp=90");
+    let settings = served.json("nat-settings get default");
+    let timeouts = &settings["timeouts"];
+    assert_eq!(
+        (&timeouts["udp"], &timeouts["icmp"]),
+        (&120.into(), &90.into())
+    );
+    assert_eq!(settings["limits"]["sessions"], 5000);
+    assert!(
+        served
+            .says("nat-settings list")
+            .contains("tcp_established 7440")
+    );
+    served.stop();
+}
+
+#[test]
+fn sessions_and_pools_are_shown_and_ended() {
+    let served = Served::tcp();
+    let file = tempfile::tempdir().unwrap();
+    let cloud = write(
+        file.path(),
+        "cloud.json",
+        &support::api::cloud().to_string(),
+    );
+    served.says(&format!("transaction -f {cloud}"));
+    let row = |port: u16, shared_port| SessionRow {
+        router: Handle::new(0),
+        protocol: SessionProtocol::Tcp,
+        inside: format!("192.168.1.9:{port}").parse().unwrap(),
+        outside: format!("10.100.0.5:{port}").parse().unwrap(),
+        remote: "198.51.100.7:443".parse().unwrap(),
+        state: SessionState::ClosedOutside,
+        idle_seconds: 3,
+        expires_in_seconds: 7437,
+        worker: 1,
+        shared_port,
+    };
+    *served.control.sessions.lock() = vec![row(40000, false), row(40001, true), row(40002, false)];
+    *served.control.pools.lock() = vec![NatPool {
+        router: Handle::new(0),
+        address: "10.100.0.5".parse().unwrap(),
+        sessions: 3,
+        ports: vec![PortUse {
+            protocol: SessionProtocol::Udp,
+            used: 7,
+            free: 64505,
+        }],
+        state: NatPoolState::Open,
+    }];
+    *served.control.tenants.lock() = vec![NatTenant {
+        tenant: "acme".parse().unwrap(),
+        sessions: 3,
+        ports: 3,
+        fragments: 0,
+        limits: NatLimits::default(),
+    }];
+    let table = served.says("sessions list --inside 192.168.1.9 --inside-port 40001");
+    assert_eq!(table.lines().count(), 2, "{table}");
+    for part in ["10.100.0.5:40001 (shared)", "closed-outside", "7437s"] {
+        assert!(table.contains(part), "{table}");
+    }
+    let listed = served.json("sessions list --limit 2");
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert!(served.says("nat pools").contains("udp 64505"));
+    assert!(served.says("nat tenants").contains("3 of 262144"));
+    assert!(served.fails(1, "sessions delete").contains("all=true"));
+    let ended = served.says("sessions delete --outside-port 40000 --state closed-outside");
+    assert_eq!(ended, "1 sessions ended\n");
+    assert_eq!(served.says("sessions delete --all"), "2 sessions ended\n");
+    assert!(
+        served
+            .fails(1, "sessions list --protocol sctp")
+            .contains("protocol")
+    );
+    served.stop();
+}
+
+#[test]
+fn events_are_printed_as_they_come_and_end_with_the_server() {
+    let served = Served::tcp();
+    let start = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vtepctl"));
+        command.arg("--server").arg(&served.address);
+        command.args(line.split(' ')).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let (two, on) = (start("events --limit 2"), start("events -o json"));
+    let sink = served.control.events.lock().clone().unwrap();
+    let mut two = LinesOf::new(two);
+    let mut on = LinesOf::new(on);
+    // Who listens is not known from outside: events until both have heard one.
+    let heard = |lines: &mut LinesOf| {
+        loop {
+            sink.emit(Event::NatSessionsFull { worker: 3 });
+            if let Ok(line) = lines.lines.recv_timeout(Duration::from_millis(20)) {
+                return line;
+            }
+        }
+    };
+    let line = heard(&mut two);
+    assert!(line.ends_with("Z nat-sessions-full worker=3"), "{line}");
+    heard(&mut two);
+    assert!(two.child.wait().unwrap().success());
+    let line: Value = serde_json::from_str(&heard(&mut on)).unwrap();
+    assert_eq!(line["kind"], "nat-sessions-full");
+    let started = Instant::now();
+    served.stop();
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "listeners hold nothing up"
+    );
+    on.child.wait().unwrap();
+}
+
+/// A command's output, line by line.
+struct LinesOf {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl LinesOf {
+    fn new(mut child: Child) -> Self {
+        let stdout = child.stdout.take().unwrap();
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                if send.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
 }
 
 #[test]

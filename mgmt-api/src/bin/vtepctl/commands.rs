@@ -1,6 +1,6 @@
 //! What each command does.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -13,7 +13,8 @@ use crate::explain::{self, ExplainOptions};
 use crate::fields::Fields;
 use crate::options::{
     Command, DeleteOptions, FdbCommand, FileAndWrite, Format, InterfaceCommand, ListOptions,
-    NetworkCommand, Options, PutOptions, ResourceCommand, RouteCommand, SetOptions, WriteOptions,
+    NatCommand, NetworkCommand, Options, PutOptions, ResourceCommand, RouteCommand, SessionCommand,
+    SessionFilter, SetOptions, WriteOptions,
 };
 use crate::output::print;
 
@@ -45,6 +46,13 @@ pub fn run(options: &Options) -> Result<(), Error> {
         Command::Fdb(command) => context.fdb(command),
         Command::Routers(command) => context.resource("routers", command),
         Command::Routes(command) => context.routes(command),
+        Command::FloatingIps(command) => context.resource("floating-ips", command),
+        Command::Tenants(command) => context.resource("tenants", command),
+        Command::NatSettings(command) => context.resource("nat-settings", command),
+        Command::Sessions(command) => context.sessions(command),
+        Command::Nat(NatCommand::Pools) => context.status("nat/pools", "nat_pools"),
+        Command::Nat(NatCommand::Tenants) => context.status("nat/tenants", "nat_tenants"),
+        Command::Events { limit } => context.events(*limit),
         Command::Neighbours { network } => context.neighbours(network),
         Command::Metadata { address, limit } => context.metadata(address.as_deref(), *limit),
         Command::Explain(question) => context.explain(question),
@@ -115,6 +123,57 @@ impl Context {
             RouteCommand::Put(options) => self.put("routes", options),
             RouteCommand::Delete(options) => self.delete("routes", options),
         }
+    }
+
+    fn sessions(&self, command: &SessionCommand) -> Result<(), Error> {
+        match command {
+            SessionCommand::List { filter, limit } => {
+                let query = session_query(filter)?;
+                let items = self.client.list("/v1/sessions", &query, *limit)?;
+                print(self.format, "sessions", Value::Array(items))
+            }
+            SessionCommand::Delete { filter, all } => {
+                let mut query = session_query(filter)?;
+                query.extend(all.then(|| ("all", "true".to_owned())));
+                let query = query.iter().map(|(name, value)| format!("{name}={value}"));
+                let path = format!("/v1/sessions?{}", query.collect::<Vec<_>>().join("&"));
+                let answer = self.client.write(Method::DELETE, &path, None)?;
+                match self.format {
+                    Format::Table => Ok(writeln!(
+                        io::stdout(),
+                        "{} sessions ended",
+                        answer["deleted"]
+                    )?),
+                    _ => print(self.format, "", answer),
+                }
+            }
+        }
+    }
+
+    /// A line for each event, as it comes.
+    fn events(&self, limit: Option<u64>) -> Result<(), Error> {
+        let limit = limit.map_or_else(String::new, |limit| format!("?limit={limit}"));
+        let stream = self.client.get_raw(&format!("/v1/events{limit}"))?;
+        let mut stdout = io::stdout().lock();
+        for line in BufReader::new(stream).lines() {
+            let line = line?;
+            let Some(data) = line.strip_prefix("data:") else {
+                continue;
+            };
+            let event: Value = serde_json::from_str(data.trim())
+                .map_err(|_| Error::Usage(format!("the server sent what is no event: {data}")))?;
+            match self.format {
+                Format::Table => writeln!(stdout, "{}", event_line(&event))?,
+                Format::Json => writeln!(stdout, "{event}")?,
+                // A document each.
+                Format::Yaml => {
+                    writeln!(stdout, "---")?;
+                    print(Format::Yaml, "", event)?;
+                }
+            }
+            stdout.flush()?;
+        }
+        Ok(())
     }
 
     fn neighbours(&self, network: &str) -> Result<(), Error> {
@@ -316,6 +375,48 @@ impl Context {
             _ => print(self.format, "", answer.clone()),
         }
     }
+}
+
+fn session_query(filter: &SessionFilter) -> Result<Vec<(&'static str, String)>, Error> {
+    let texts = [
+        ("router", &filter.router),
+        ("protocol", &filter.protocol),
+        ("inside", &filter.inside),
+        ("outside", &filter.outside),
+        ("remote", &filter.remote),
+        ("state", &filter.state),
+    ];
+    let ports = [
+        ("inside_port", filter.inside_port),
+        ("outside_port", filter.outside_port),
+        ("remote_port", filter.remote_port),
+    ];
+    let mut query = Vec::new();
+    for (name, value) in texts {
+        if let Some(value) = value {
+            query.push((name, checked(value)?.to_owned()));
+        }
+    }
+    let ports = ports
+        .into_iter()
+        .filter_map(|(name, port)| Some((name, port?.to_string())));
+    query.extend(ports);
+    Ok(query)
+}
+
+/// `2026-11-22T03:42:31Z nat-tenant-limit limit=ports tenant=acme worker=0`
+fn event_line(event: &Value) -> String {
+    let word = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut line = Vec::new();
+    line.extend(event.get("time").map(word));
+    line.push(word(&event["kind"]));
+    let others = event.as_object().into_iter().flatten();
+    let others = others.filter(|(name, _)| !["time", "kind"].contains(&name.as_str()));
+    line.extend(others.map(|(name, value)| format!("{name}={}", word(value))));
+    line.join(" ")
 }
 
 /// A summary is always asked for: it says what was done.

@@ -99,14 +99,80 @@ pub fn router_interface(text: &str) -> Result<Value, String> {
                 interface.insert(name.to_owned(), value.into());
             }
             "address" => list(&mut interface, "addresses", texts(&value)),
+            "central-mac" => central(&mut interface)["mac"] = value.into(),
+            "central" => {
+                central(&mut interface)["addresses"] = texts(&value).collect::<Vec<_>>().into();
+            }
             other => {
                 return Err(format!(
-                    "an interface of a router is network=NAME,mac=MAC,address=ADDRESS/LENGTH; {other:?} is none of these"
+                    "an interface of a router is network=NAME,mac=MAC,address=ADDRESS/LENGTH, and central-mac=MAC,\
+                     central=ADDRESS; {other:?} is none of these"
                 ));
             }
         }
     }
     Ok(interface.into())
+}
+
+fn central(interface: &mut Map<String, Value>) -> &mut Value {
+    interface.entry("central").or_insert_with(|| json!({}))
+}
+
+/// A router's gateway outside: `mac=`, `address=`, `host=`.
+pub fn outside_gateway(text: &str) -> Result<Value, String> {
+    let mut gateway = Map::new();
+    for (name, value) in parts(text, "mac") {
+        match name {
+            "mac" | "host" => {
+                gateway.insert(name.to_owned(), value.into());
+            }
+            "address" => list(&mut gateway, "addresses", texts(&value)),
+            other => {
+                return Err(format!(
+                    "a gateway outside is mac=MAC,address=ADDRESS/LENGTH and host=HOST; {other:?} is none of these"
+                ));
+            }
+        }
+    }
+    Ok(gateway.into())
+}
+
+/// A host's gateway for floating IPs: `mac=`, `host=`, `address=`.
+pub fn floating_ip_gateway(text: &str) -> Result<Value, String> {
+    let mut gateway = Map::new();
+    for (name, value) in parts(text, "mac") {
+        match name {
+            "mac" | "host" | "address" => gateway.insert(name.to_owned(), value.into()),
+            other => {
+                return Err(format!(
+                    "a gateway for floating IPs is mac=MAC, host=HOST and address=ADDRESS; {other:?} is none of these"
+                ));
+            }
+        };
+    }
+    Ok(gateway.into())
+}
+
+/// `tcp/8080=192.168.1.9:80` as a forwarding.
+pub fn forwarding(text: &str) -> Result<Value, String> {
+    let parsed = text.split_once('=').and_then(|(outside, to)| {
+        let (protocol, port) = outside.split_once('/')?;
+        let port: u16 = port.parse().ok()?;
+        Some(json!({"protocol": protocol, "port": port, "to": to}))
+    });
+    parsed.ok_or_else(|| {
+        format!(
+            "--forward is PROTOCOL/PORT=ADDRESS:PORT, as in tcp/8080=192.168.1.9:80, not {text:?}"
+        )
+    })
+}
+
+/// `udp=120` as a timeout.
+pub fn timeout(text: &str) -> Result<(String, Value), String> {
+    let (name, seconds) = text
+        .split_once('=')
+        .ok_or_else(|| format!("--timeout is NAME=SECONDS, as in udp=300, not {text:?}"))?;
+    Ok((name.to_owned(), number(name, seconds)?))
 }
 
 #[cfg(test)]
@@ -135,5 +201,41 @@ mod tests {
         });
         assert_eq!(router_interface(text), Ok(expected));
         assert!(router_interface("network=red,vlan=1").is_err());
+        let text = "red,mac=fa:16:3e:00:00:01,address=192.168.1.1/24,central-mac=fa:16:3e:00:00:02,\
+                    central=192.168.1.11,2001:db8::b";
+        let expected = json!({
+            "network": "red", "mac": "fa:16:3e:00:00:01", "addresses": ["192.168.1.1/24"],
+            "central": {"mac": "fa:16:3e:00:00:02", "addresses": ["192.168.1.11", "2001:db8::b"]},
+        });
+        assert_eq!(router_interface(text), Ok(expected));
+    }
+
+    #[test]
+    fn ways_outside_in_one_line() {
+        let text = "fa:16:3e:00:00:01,address=10.100.0.5/24,10.100.0.6/24,host=net1";
+        let expected = json!({
+            "mac": "fa:16:3e:00:00:01", "addresses": ["10.100.0.5/24", "10.100.0.6/24"], "host": "net1",
+        });
+        assert_eq!(outside_gateway(text), Ok(expected));
+        assert!(outside_gateway("mac=x,colour=red").is_err());
+        let expected = json!({"mac": "fa:16:3e:00:00:01", "host": "h1", "address": "10.100.0.2"});
+        let text = "mac=fa:16:3e:00:00:01,host=h1,address=10.100.0.2";
+        assert_eq!(floating_ip_gateway(text), Ok(expected));
+        assert!(floating_ip_gateway("mac=x,colour=red").is_err());
+    }
+
+    #[test]
+    fn a_forwarding_and_a_timeout() {
+        let expected = json!({"protocol": "tcp", "port": 8080, "to": "192.168.1.9:80"});
+        assert_eq!(forwarding("tcp/8080=192.168.1.9:80"), Ok(expected));
+        for text in [
+            "tcp/8080",
+            "8080=192.168.1.9:80",
+            "tcp/70000=192.168.1.9:80",
+        ] {
+            assert!(forwarding(text).is_err(), "{text}");
+        }
+        assert_eq!(timeout("udp=120"), Ok(("udp".to_owned(), 120.into())));
+        assert!(timeout("udp").is_err() && timeout("udp=long").is_err());
     }
 }

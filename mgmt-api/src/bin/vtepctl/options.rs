@@ -6,10 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::explain::ExplainOptions;
 use crate::fields::{
-    FdbFields, HostFields, InterfaceFields, NetworkFields, PortFields, RouteFields, RouterFields,
+    FdbFields, FloatingIpFields, HostFields, InterfaceFields, NatSettingsFields, NetworkFields,
+    PortFields, RouteFields, RouterFields, TenantFields,
 };
 
-/// Manage a vtepd: its interfaces, hosts, networks, ports, routers and tables.
+/// Manage a vtepd: its interfaces, hosts, networks, ports, routers, floating IPs and tables.
 #[derive(Debug, Parser)]
 #[command(name = "vtepctl", version, max_term_width = 100)]
 #[command(
@@ -50,7 +51,7 @@ pub enum Command {
     /// VTEPs of the fabric
     #[command(subcommand, visible_alias = "host")]
     Hosts(ResourceCommand<HostFields>),
-    /// Layer-2 networks: VXLAN and VLAN segments
+    /// Layer-2 networks: VXLAN, VLAN and flat segments, external ones among them
     #[command(subcommand, visible_alias = "network")]
     Networks(NetworkCommand),
     /// Stations of the networks
@@ -65,6 +66,27 @@ pub enum Command {
     /// Routes of routers, each by itself
     #[command(subcommand, visible_alias = "route")]
     Routes(RouteCommand),
+    /// Addresses of external networks that lead to stations inside
+    #[command(subcommand, visible_alias = "floating-ip")]
+    FloatingIps(ResourceCommand<FloatingIpFields>),
+    /// Limits of address translation for each tenant
+    #[command(subcommand, visible_alias = "tenant")]
+    Tenants(ResourceCommand<TenantFields>),
+    /// Timeouts and limits of address translation; the only ones are named `default`
+    #[command(subcommand)]
+    NatSettings(ResourceCommand<NatSettingsFields>),
+    /// Sessions of address translation
+    #[command(subcommand, visible_alias = "session")]
+    Sessions(SessionCommand),
+    /// How full address translation is
+    #[command(subcommand)]
+    Nat(NatCommand),
+    /// What happens, as it happens
+    Events {
+        /// End after so many
+        #[arg(long)]
+        limit: Option<u64>,
+    },
     /// Who has which address in a network
     Neighbours {
         /// The network
@@ -178,6 +200,67 @@ pub enum RouteCommand {
     /// Delete some, ROUTER/PREFIX
     #[command(visible_alias = "rm")]
     Delete(DeleteOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// List those that fit
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        filter: SessionFilter,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// End those that fit
+    #[command(visible_alias = "rm")]
+    Delete {
+        #[command(flatten)]
+        filter: SessionFilter,
+        /// All of them, where no filter is given
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SessionFilter {
+    /// Only of this router
+    #[arg(long)]
+    pub router: Option<String>,
+    /// Only of this protocol: tcp, udp or icmp
+    #[arg(long)]
+    pub protocol: Option<String>,
+    /// Only of this station inside
+    #[arg(long)]
+    pub inside: Option<String>,
+    /// Only from this port of it
+    #[arg(long)]
+    pub inside_port: Option<u16>,
+    /// Only those that the outside sees at this address
+    #[arg(long)]
+    pub outside: Option<String>,
+    /// Only those at this port of it
+    #[arg(long)]
+    pub outside_port: Option<u16>,
+    /// Only with this other end
+    #[arg(long)]
+    pub remote: Option<String>,
+    /// Only with this port of it
+    #[arg(long)]
+    pub remote_port: Option<u16>,
+    /// Only in this state, as in established
+    #[arg(long)]
+    pub state: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum NatCommand {
+    /// Outside addresses that stations share, and their ports
+    Pools,
+    /// What tenants use, and their limits
+    Tenants,
 }
 
 #[derive(Debug, Subcommand)]

@@ -83,9 +83,12 @@ fn columns(view: &str) -> &'static [Column] {
             ("id", |row| text(&row["id"])),
             ("runs on", runs_on),
             ("interfaces", |row| {
-                each_line(&row["interfaces"], |own| {
+                let inside = each_line(&row["interfaces"], |own| {
                     format!("{} {}", text(&own["network"]), text(&own["addresses"]))
-                })
+                });
+                let ways = [inside, outside(row)];
+                let ways = ways.into_iter().filter(|way| !way.is_empty());
+                ways.collect::<Vec<_>>().join("\n")
             }),
             ("routes", |row| {
                 each_line(&row["routes"], |own| {
@@ -93,6 +96,63 @@ fn columns(view: &str) -> &'static [Column] {
                 })
             }),
             ("description", |row| text(&row["description"])),
+        ],
+        "floating-ips" => &[
+            ("id", |row| text(&row["id"])),
+            ("address", |row| text(&row["address"])),
+            ("network", |row| text(&row["network"])),
+            ("router", |row| text(&row["router"])),
+            ("leads to", leads_to),
+            ("description", |row| text(&row["description"])),
+        ],
+        "tenants" => &[
+            ("id", |row| text(&row["id"])),
+            ("sessions", |row| text(&row["nat"]["sessions"])),
+            ("per second", |row| text(&row["nat"]["sessions_per_second"])),
+            ("ports", |row| text(&row["nat"]["ports"])),
+            ("fragments", |row| text(&row["nat"]["fragments"])),
+            ("description", |row| text(&row["description"])),
+        ],
+        "nat-settings" => &[
+            ("id", |row| text(&row["id"])),
+            ("timeouts", |row| members(&row["timeouts"])),
+            ("limits", |row| members(&row["limits"])),
+            ("inbound refresh", |row| text(&row["inbound_refresh"])),
+            ("unsolicited syn", |row| text(&row["unsolicited_syn"])),
+            ("port block", |row| text(&row["port_block"])),
+        ],
+        "sessions" => &[
+            ("router", |row| text(&row["router"])),
+            ("protocol", |row| text(&row["protocol"])),
+            ("inside", |row| text(&row["inside"])),
+            ("outside", |row| match row["shared_port"].as_bool() {
+                Some(true) => format!("{} (shared)", text(&row["outside"])),
+                _ => text(&row["outside"]),
+            }),
+            ("remote", |row| text(&row["remote"])),
+            ("state", |row| text(&row["state"])),
+            ("idle", |row| format!("{}s", row["idle_seconds"])),
+            ("expires in", |row| {
+                format!("{}s", row["expires_in_seconds"])
+            }),
+            ("worker", |row| text(&row["worker"])),
+        ],
+        "nat_pools" => &[
+            ("router", |row| text(&row["router"])),
+            ("address", |row| text(&row["address"])),
+            ("sessions", |row| text(&row["sessions"])),
+            ("ports used", |row| ports(row, "used")),
+            ("ports free", |row| ports(row, "free")),
+            ("state", |row| text(&row["state"])),
+        ],
+        "nat_tenants" => &[
+            ("tenant", |row| text(&row["tenant"])),
+            ("sessions", |row| of_limit(row, "sessions")),
+            ("ports", |row| of_limit(row, "ports")),
+            ("fragments", |row| of_limit(row, "fragments")),
+            ("per second", |row| {
+                text(&row["limits"]["sessions_per_second"])
+            }),
         ],
         "routes" => &[
             ("id", |row| text(&row["id"])),
@@ -196,6 +256,62 @@ fn each_line(value: &Value, show: impl Fn(&Value) -> String) -> String {
     lines.join("\n")
 }
 
+/// `outside public 10.100.0.5/24 at net1`
+fn outside(row: &Value) -> String {
+    let outside = &row["external_gateway"];
+    each_line(&outside["gateways"], |own| {
+        let at = match own["host"].as_str() {
+            Some(host) => format!(" at {host}"),
+            None => String::new(),
+        };
+        format!(
+            "outside {} {}{at}",
+            text(&outside["network"]),
+            text(&own["addresses"])
+        )
+    })
+}
+
+/// `192.168.1.9 (vm1)`, or a line for each forwarding.
+fn leads_to(row: &Value) -> String {
+    match (&row["fixed_address"], &row["port"]) {
+        (Value::Null, _) => each_line(&row["forwardings"], |own| {
+            format!(
+                "{}/{} to {}",
+                text(&own["protocol"]),
+                text(&own["port"]),
+                text(&own["to"])
+            )
+        }),
+        (fixed, Value::Null) => text(fixed),
+        (fixed, port) => format!("{} ({})", text(fixed), text(port)),
+    }
+}
+
+/// `tcp 10, udp 3, icmp 0`
+fn ports(row: &Value, field: &str) -> String {
+    let all = row["ports"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let shown = all
+        .iter()
+        .map(|own| format!("{} {}", text(&own["protocol"]), text(&own[field])));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// `12 of 262144`
+fn of_limit(row: &Value, field: &str) -> String {
+    format!("{} of {}", row[field], row["limits"][field])
+}
+
+/// A line for each member of an object.
+fn members(value: &Value) -> String {
+    let all = value.as_object().into_iter().flatten();
+    let shown = all.map(|(name, value)| format!("{name} {}", text(value)));
+    shown.collect::<Vec<_>>().join("\n")
+}
+
 fn runs_on(row: &Value) -> String {
     match (row["distributed"].as_bool(), row["host"].as_str()) {
         (Some(true), _) => "every host".to_owned(),
@@ -244,6 +360,7 @@ fn segment(row: &Value) -> String {
     let segment = &row["segment"];
     match segment["type"].as_str() {
         Some("vxlan") => format!("vxlan {}", segment["vni"]),
+        Some("flat") => format!("flat {}", attachment(segment)),
         _ => format!("vlan {}", attachment(segment)),
     }
 }
