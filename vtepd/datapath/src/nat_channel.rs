@@ -31,6 +31,7 @@ use vtepd_nat::{
     Event, Limits, PoolError, PoolIndex, PoolOwner, PoolUsage, SessionFilter, SessionRow, Settings,
     SubscriberIndex, SubscriberUsage, Translator, Usage,
 };
+use vtepd_tables::VrfIndex;
 
 /// To a worker's translator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +45,8 @@ pub enum NatRequest {
     },
     /// Takes one away, and its sessions with it, after no rules name it any more.
     ClosePool(PoolIndex),
+    /// Ends the IPv6 sessions of a router that is gone, or is another tenant's.
+    EndOutboundOnly(VrfIndex),
     /// Gives a tenant limits of its own, or takes them away.
     SetLimits {
         /// The tenant.
@@ -65,6 +68,7 @@ impl NatRequest {
         match *self {
             Self::OpenPool { pool, owner } => return translator.open_pool(pool, owner),
             Self::ClosePool(pool) => translator.close_pool(pool),
+            Self::EndOutboundOnly(router) => translator.end_outbound_only(router),
             Self::SetLimits { subscriber, limits } => translator.set_limits(subscriber, limits),
             Self::Set(settings) => translator.set(settings),
         }

@@ -404,7 +404,11 @@ impl Control {
             None => self.translation.used.remove(&space),
         };
         let Some(before) = before else { return };
-        let mut closed = Vec::new();
+        let after = self.translation.used.get(&space);
+        let kept_tenant = after.is_some_and(|after| after.tenant == before.tenant);
+        let over = index_of(space).filter(|_| !kept_tenant);
+        let mut closed: Vec<NatRequest> =
+            over.map(NatRequest::EndOutboundOnly).into_iter().collect();
         for key in before.pools.iter().filter(|key| !kept.contains(key)) {
             if let Some(number) = self.translation.pools.give_up(key) {
                 closed.push(NatRequest::ClosePool(PoolIndex(number)));
