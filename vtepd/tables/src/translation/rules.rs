@@ -70,8 +70,8 @@ pub struct Description {
     pub filtering: Filtering,
     /// The tenant to whom fragments and held packets are counted.
     pub subscriber: SubscriberIndex,
-    /// Routers beside the router itself that a packet by floating IP passes, as its TTL shows: where Neutron has a
-    /// namespace for floating IPs, one.
+    /// What the TTL of a packet loses on its way by a floating IP of the host's gateway for them: where Neutron has a
+    /// namespace for these, two; at least one.
     pub floating_hops: u8,
     /// IPv6, which is not translated: whether only sessions that the inside began come in (RFC 6092).
     pub outbound_only_ipv6: bool,
@@ -158,7 +158,7 @@ impl Rules {
             router,
             filtering: description.filtering,
             subscriber: description.subscriber,
-            floating_hops: description.floating_hops,
+            floating_hops: description.floating_hops.max(1),
             outbound_only_ipv6: description.outbound_only_ipv6,
             pools: description.outside.clone(),
             pool_by_address: Map::default(),
