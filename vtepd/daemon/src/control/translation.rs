@@ -330,10 +330,7 @@ impl Control {
                 mgmt_api::resources::Filtering::AddressDependent => Filtering::AddressDependent,
             },
             subscriber,
-            floating_hops: match (wanted.router.distributed, wanted.space.1) {
-                (true, Side::Own) => external.floating_ip_hops.saturating_sub(1),
-                _ => 0,
-            },
+            floating_hops: external.floating_ip_hops,
             outbound_only_ipv6: external.outbound_only_ipv6,
             ..Description::default()
         };
