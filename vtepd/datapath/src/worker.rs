@@ -143,6 +143,16 @@ impl<I: Io> Worker<I> {
         &self.state
     }
 
+    /// This worker's devices.
+    pub fn io(&mut self) -> &mut I {
+        &mut self.io
+    }
+
+    /// Packets that wait for a neighbour, and for a word of the translator.
+    pub fn waiting(&self) -> usize {
+        self.pipeline.held().len() + self.pipeline.kept().len()
+    }
+
     fn flush(&mut self) {
         let counters = &self.state.counters;
         self.io.flush(|interface, reason, refused| {

@@ -12,6 +12,7 @@ mod host;
 mod metadata;
 mod outside;
 mod routed;
+mod workers;
 
 pub use corpus::*;
 pub use frames::*;
@@ -19,6 +20,7 @@ pub use host::*;
 pub use metadata::*;
 pub use outside::*;
 pub use routed::*;
+pub use workers::*;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
