@@ -48,7 +48,7 @@ impl From<&Nat> for Capacity {
 
 /// Memory in bytes, as measured, of a session with its share of the mappings and indices; of an IPv6 one; of a
 /// fragmented datagram; of a packet held; of an outside address, once it is used; and of a tenant.
-const BYTES: [u64; 6] = [200, 80, 64, 160, 24_700, 48];
+const BYTES: [u64; 6] = [200, 80, 64, 160, 41_100, 48];
 
 impl Nat {
     /// Memory of one worker, in MiB, about.
