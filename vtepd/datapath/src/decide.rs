@@ -121,10 +121,14 @@ impl<'a, O: Observer> Decide<'a, O> {
     /// speaks for it, and who asks for it is answered here or not at all, whomever he asks.
     #[cold]
     fn hear<P: Packet>(&mut self, frame: &Frame, packet: &mut P, kind: Kind) -> Option<Verdict> {
-        if !self.state.allow(frame, Class::Resolution) {
+        let network = self.network(frame)?;
+        let class = match network.externals {
+            Some(_) if frame.is_from_outside() => Class::ExternalResolution,
+            _ => Class::Resolution,
+        };
+        if !self.state.allow(frame, class) {
             return Some(DropReason::ArpNdLimit.into());
         }
-        let network = self.network(frame)?;
         let routed = !network.gateways().is_empty();
         if !routed && !network.metadata {
             return None;

@@ -21,14 +21,21 @@ pub enum Class {
     Probe,
     /// Packets to the metadata proxy, which all tenants share.
     Metadata,
+    /// ARP and ND on the segment of an external network.
+    ExternalResolution,
 }
 
-const CLASSES: usize = 5;
+const CLASSES: usize = 6;
+
+/// What an external network's segment may have of ARP and ND, in shares of a port: everybody
+/// outside is behind it, and a provider's router asks for a whole subnet at once.
+const EXTERNAL_SHARES: u16 = 10;
 
 /// Packets in a second, of each worker and port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// ARP and ND. A server that talks to all of a /23 asks no more than this.
+    /// ARP and ND. A server that talks to all of a /23 asks no more than this; the segment of an
+    /// external network may have ten times as much.
     pub resolution: u16,
     /// DHCP and router solicitations. A client sends a handful when it starts.
     pub service: u16,
@@ -78,6 +85,7 @@ impl Limiter {
                 limits.error,
                 limits.probe,
                 limits.metadata,
+                limits.resolution.saturating_mul(EXTERNAL_SHARES),
             ],
             ports: vec![Window::default(); all],
             networks: vec![Window::default(); all],

@@ -8,10 +8,14 @@
 //!                forgotten                                  forgotten
 //! ```
 //!
+//! A next hop is asked for as long as it is one, before a packet needs it and whether it
+//! answers or not.
+//!
 //! The question (P1) is an ARP probe, with sender address 0.0.0.0, or a neighbour
 //! solicitation from the link-local address of the DVR host MAC. Its sender is the DVR
 //! host MAC: the answer comes back to this host, and nobody keeps that MAC for an
-//! address of the gateway, which all hosts share.
+//! address of the gateway, which all hosts share. A gateway on an external network is this
+//! host's alone, and asks in its own name where it has an address.
 //!
 //! Claims are believed as they come: who may speak for an address was checked at the
 //! port where he spoke (see `guard.rs`), so a new claim is a move, and moves at once.
@@ -19,7 +23,9 @@
 use core::net::IpAddr;
 use std::collections::HashMap;
 
-use vtepd_tables::{Adjacency, AdjacencyIndex, Neighbour, NetworkIndex, TableFull, TablesWriter};
+use vtepd_tables::{
+    Adjacency, AdjacencyIndex, Neighbour, NetworkIndex, Role, TableFull, TablesWriter,
+};
 use vtepd_wire::{IntoBytes, Mac, arp, ethernet, ipv4, ipv6, nd};
 
 use crate::event::{Delivery, LargeFrame, Recipients};
@@ -31,6 +37,8 @@ const RETRY_MS: u64 = 1_000;
 const QUESTIONS: u8 = 3;
 /// Milliseconds after which a neighbour that was not heard is asked again.
 const CONFIRM_MS: u64 = 60_000;
+/// Milliseconds between questions for a next hop that has not answered so many times.
+const NEXT_HOP_RETRY_MS: u64 = 3_000;
 /// Neighbours of one network at most: a scan of a large subnet would otherwise fill the
 /// tables of all tenants.
 const MAX_IN_NETWORK: usize = 4_096;
@@ -46,6 +54,8 @@ struct Known {
     asked: u8,
     ask_at: u64,
     heard_at: u64,
+    /// Never given up.
+    next_hop: bool,
 }
 
 /// What is known of them. Times are milliseconds on any one clock.
@@ -87,6 +97,34 @@ impl Neighbours {
         self.add(key, gateway, None, now).then_some(question)
     }
 
+    /// Replaces the next hops that are asked for as long as they are some: the router's
+    /// interface that leads to each, and its address. The questions to ask at once.
+    pub fn set_next_hops(
+        &mut self,
+        tables: &TablesWriter,
+        next_hops: &[(AdjacencyIndex, IpAddr)],
+        now: u64,
+    ) -> Vec<Delivery> {
+        for known in self.known.values_mut() {
+            known.next_hop = false;
+        }
+        let mut questions = Vec::new();
+        for &(gateway, address) in next_hops {
+            let Some(own) = gateway_of(tables, gateway) else {
+                continue;
+            };
+            let key = (own.network, address);
+            if !self.known.contains_key(&key) && tables.neighbours.get(key.0, key.1).is_none() {
+                questions.extend(question(tables, gateway, address, None));
+                self.enter(key, gateway, None, now);
+            }
+            if let Some(known) = self.known.get_mut(&key) {
+                known.next_hop = true;
+            }
+        }
+        questions
+    }
+
     fn add(
         &mut self,
         key: Key,
@@ -98,7 +136,12 @@ impl Neighbours {
         if *count >= MAX_IN_NETWORK {
             return false;
         }
-        *count += 1;
+        self.enter(key, gateway, neighbour, now);
+        true
+    }
+
+    fn enter(&mut self, key: Key, gateway: AdjacencyIndex, neighbour: Option<Neighbour>, now: u64) {
+        *self.in_network.entry(key.0).or_default() += 1;
         let (asked, wait) = match neighbour {
             None => (1, RETRY_MS),
             Some(_) => (0, CONFIRM_MS),
@@ -109,9 +152,9 @@ impl Neighbours {
             asked,
             ask_at: now + wait,
             heard_at: now,
+            next_hop: false,
         };
         self.known.insert(key, known);
-        true
     }
 
     /// A station says that an address is his. What the management plane says stands.
@@ -202,16 +245,21 @@ impl Neighbours {
                 return None;
             }
         }
+        let in_vain = known.asked >= QUESTIONS;
+        if in_vain && known.neighbour.take().is_some() {
+            tables.neighbours.remove(key.0, key.1);
+        }
         let question = question(tables, known.gateway, key.1, known.neighbour);
-        if known.asked >= QUESTIONS || question.is_none() {
+        if question.is_none() || in_vain && !known.next_hop {
             if known.neighbour.is_some() {
                 tables.neighbours.remove(key.0, key.1);
             }
             self.remove(key);
             return None;
         }
-        known.asked += 1;
-        known.ask_at = now + RETRY_MS;
+        known.asked = known.asked.saturating_add(1);
+        let wait = if in_vain { NEXT_HOP_RETRY_MS } else { RETRY_MS };
+        known.ask_at = now + wait;
         question
     }
 
@@ -298,9 +346,13 @@ fn question(
         Some(host) if own.distributed => host,
         _ => own.mac,
     };
-    let frame = match address {
-        IpAddr::V4(target) => arp_probe(asker, target, known),
-        IpAddr::V6(target) => solicitation(asker, target, known),
+    let named = (own.role == Role::Outside).then(|| own.address_towards(address));
+    let frame = match (address, named.flatten()) {
+        (IpAddr::V4(target), Some(IpAddr::V4(sender))) => {
+            arp_question(arp::Packet::request(asker, sender, target), known)
+        }
+        (IpAddr::V4(target), _) => arp_question(arp::Packet::probe(asker, target), known),
+        (IpAddr::V6(target), _) => solicitation(asker, target, known),
     };
     Some(Delivery {
         network: own.network,
@@ -309,11 +361,10 @@ fn question(
     })
 }
 
-fn arp_probe(asker: Mac, target: core::net::Ipv4Addr, known: Option<Neighbour>) -> LargeFrame {
+fn arp_question(question: arp::Packet, known: Option<Neighbour>) -> LargeFrame {
     let to = known.map_or(Mac::BROADCAST, |known| known.mac);
-    let header = ethernet::Header::new(to, asker, ethernet::ETHERTYPE_ARP);
-    let probe = arp::Packet::probe(asker, target);
-    joined(&[header.as_bytes(), probe.as_bytes()])
+    let header = ethernet::Header::new(to, question.sender_mac, ethernet::ETHERTYPE_ARP);
+    joined(&[header.as_bytes(), question.as_bytes()])
 }
 
 fn solicitation(asker: Mac, target: core::net::Ipv6Addr, known: Option<Neighbour>) -> LargeFrame {

@@ -72,9 +72,10 @@ impl<'a, O: Observer> Decide<'a, O> {
                     let after = Ends::of(bytes);
                     self.note_inbound(rules, before, after, sessions);
                 }
+                // By a gateway that is not the router's own there is one more on the way.
                 match rules.floating_inside(destination.to_bits()) {
-                    Some(_) => rules.floating_hops().max(1),
-                    None => 1,
+                    Some(_) if entry.vrf != vrf => rules.floating_hops().max(1),
+                    _ => 1,
                 }
             }
             Translation::Plain => {
