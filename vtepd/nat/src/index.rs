@@ -11,6 +11,8 @@
 //! *passed* it so, which tells a lookup when to stop, and sinks again when they are removed: no
 //! tombstones, no rehash, however long the table lives.
 
+use vtepd_tables::prefetch_at;
+
 /// Entries in a bucket.
 const SLOTS: usize = 10;
 /// Entries per hundred slots when the index is as full as it may be. One bucket in 25 has then
@@ -76,7 +78,7 @@ impl Index {
     /// Asks for the cache line of a hash.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: u64) {
-        prefetch_index::prefetch_index(&self.buckets, self.home(hash));
+        prefetch_at(&self.buckets, self.home(hash));
     }
 
     /// The place that a hash most likely stands for: to be prefetched, not to be trusted.

@@ -1,5 +1,7 @@
 //! Numbered places of one size, all allocated at the start.
 
+use vtepd_tables::prefetch_at;
+
 /// The number of no place.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -50,7 +52,7 @@ impl<T> Slab<T> {
 
     #[inline(always)]
     pub(crate) fn prefetch(&self, number: u32) {
-        prefetch_index::prefetch_index(&self.places, number as usize);
+        prefetch_at(&self.places, number as usize);
     }
 
     pub(crate) fn is_full(&self) -> bool {

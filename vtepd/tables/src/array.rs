@@ -128,15 +128,26 @@ fn zeroed_or_default<B: Bucket>(buckets: usize) -> Box<[B]> {
     (0..buckets).map(|_| B::default()).collect()
 }
 
-/// Asks for the cache line of `line`.
+/// Asks the caches for a value.
 #[inline(always)]
-pub(crate) fn prefetch<T>(line: &T) {
+pub(crate) fn prefetch<T>(value: &T) {
+    prefetch_line(core::ptr::from_ref(value).cast());
+}
+
+/// Asks the caches for a value of a slice, which is not looked at: an index beyond the end is as good as none.
+#[inline(always)]
+pub fn prefetch_at<T>(slice: &[T], index: usize) {
+    prefetch_line(slice.as_ptr().wrapping_add(index).cast());
+}
+
+#[inline(always)]
+fn prefetch_line(address: *const i8) {
     #[cfg(all(target_arch = "x86_64", not(loom)))]
-    // SAFETY: a prefetch reads nothing into the program and faults on nothing.
+    // SAFETY: a prefetch reads nothing into the program and faults on nothing, whatever the address.
     unsafe {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(line).cast());
+        _mm_prefetch::<_MM_HINT_T0>(address);
     }
     #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-    let _ = line;
+    let _ = address;
 }

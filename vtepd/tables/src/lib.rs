@@ -46,6 +46,7 @@ use vtepd_wire::hash::KeyedHash;
 pub use adjacency::{
     Adjacency, Gateway, Outside, Port, Role, Tag, Tunnel, TunnelParameters, VtepPair,
 };
+pub use array::prefetch_at;
 pub use fdb::{FdbEntry, FdbHit, FdbKey, FdbRow, FdbView, FdbWriter, HashedFdbKey, Origin};
 pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 pub use metadata::{Asker, Metadata, Proxy};
