@@ -7,6 +7,7 @@
 )]
 
 mod corpus;
+mod crew;
 mod frames;
 mod host;
 mod metadata;
@@ -15,6 +16,7 @@ mod routed;
 mod workers;
 
 pub use corpus::*;
+pub use crew::*;
 pub use frames::*;
 pub use host::*;
 pub use metadata::*;
