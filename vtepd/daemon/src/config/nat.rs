@@ -41,7 +41,6 @@ impl From<&Nat> for Capacity {
             held: nat.held,
             outbound_only: nat.outbound_only_sessions,
             log: 0,
-            ..Self::default()
         }
     }
 }
@@ -117,7 +116,6 @@ mod tests {
             held: 5,
             outbound_only: 6,
             log: 0,
-            ..Capacity::default()
         };
         assert_eq!(own, expected);
     }
