@@ -13,6 +13,7 @@ mod host;
 mod metadata;
 mod outside;
 mod routed;
+mod several;
 mod workers;
 
 pub use corpus::*;
@@ -22,6 +23,7 @@ pub use host::*;
 pub use metadata::*;
 pub use outside::*;
 pub use routed::*;
+pub use several::*;
 pub use workers::*;
 
 use std::collections::BTreeMap;
