@@ -176,8 +176,8 @@ pub struct NetworkFields {
     /// An external network: routers may have their way outside there
     #[arg(long)]
     external: bool,
-    /// Of an external network: by what a host speaks for floating IPs, mac=MAC[,host=HOST][,address=ADDRESS]; may be
-    /// repeated
+    /// Of an external network: by what a host speaks for floating IPs, mac=MAC, host=HOST and address=ADDRESS with commas
+    /// between; may be repeated
     #[arg(long = "floating-ip-gateway", value_name = "mac=…[,host=…]")]
     floating_ip_gateways: Vec<String>,
     /// For people
@@ -387,7 +387,8 @@ pub struct OutsideFields {
     /// The external network of its way outside
     #[arg(long, value_name = "NETWORK")]
     external_network: Option<String>,
-    /// A gateway there, mac=MAC,address=ADDRESS/LENGTH[,…][,host=HOST]; the first is the central one; may be repeated
+    /// A gateway there, mac=MAC, address=ADDRESS/LENGTH and host=HOST with commas between; the first is the central one;
+    /// may be repeated
     #[arg(long = "external-gateway", value_name = "mac=…,address=…[,host=…]")]
     external_gateways: Vec<String>,
     /// A next router outside; may be repeated
