@@ -296,13 +296,16 @@ impl Translator {
             return Ok(Verdict::Plain);
         }
         let quote = Quote::new(packet, view)?;
-        let to = match self.outside_of_quote(rules, &quote, now)? {
-            Ok(to) => to,
+        let known_outside = match self.outside_of_quote(rules, &quote, now)? {
+            Ok(to) => {
+                quote.rewrite(packet, view, to);
+                to.address
+            }
+            Err(Verdict::Plain) if !rules.is_same_scope(view.source) => quote.destination,
             Err(verdict) => return Ok(verdict),
         };
-        quote.rewrite(packet, view, to);
         // The sender may be a router inside, between the host and us: it has no address outside but the host's.
-        let source = rules.floating_outside(view.source).unwrap_or(to.address);
+        let source = rules.floating_outside(view.source).unwrap_or(known_outside);
         let outer = Place {
             l4: None,
             ..Place::of(view)
