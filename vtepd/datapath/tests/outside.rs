@@ -658,6 +658,23 @@ fn rfc5508_req4_errors_come_in_and_req5_go_out() {
     }
 }
 
+/// A router inside, between the host and us, has no address outside but the host's, even where
+/// the host is known there by its own.
+#[test]
+fn rfc5508_req5_an_error_about_the_outsides_scope_hides_who_says_so() {
+    let description = Description {
+        same_scope: vec!["10.1.0.0/16".parse().unwrap()],
+        ..snat(&[QG_IP])
+    };
+    let mut host = outside_host(&description);
+    let quoted = craft::ethernet(VM6, VM1)
+        .ipv4(FAR_IP, VM6_IP)
+        .udp(1, 2, b"");
+    let outcome = host.send(PORT1, &from_vm1(FAR_IP).icmp(3, 1, 0, &quoted[14..]));
+    let there = craft::ethernet(ROUTER, QG).ipv4(VM6_IP, FAR_IP).ttl(63);
+    outside(&outcome, &there.icmp(3, 1, 0, &quoted[14..]));
+}
+
 /// What is not there to be had is told, so often and no more.
 #[test]
 fn rfc5508_req8_want_is_told_within_limits() {

@@ -308,3 +308,40 @@ fn send_to_central(host: &mut Host) {
         gateway.central_v4 = Some(SG_BLUE_IP.parse().unwrap());
     });
 }
+
+/// What a frame on the external network says of the inside that the outside must not see.
+/// `all` are the rules of the host's routers.
+pub fn leak(frame: &[u8], all: &[&Description]) -> Option<String> {
+    use vtepd_wire::{FromBytes, ethernet, icmp, ipv4};
+    let (link, l3) = ethernet::Header::ref_from_prefix(frame).ok()?;
+    let is_inside = |address: std::net::Ipv4Addr| {
+        let inside: ipnet::Ipv4Net = "10.0.0.0/15".parse().unwrap();
+        inside.contains(&address)
+    };
+    if link.ethertype.get() == ethernet::ETHERTYPE_ARP {
+        let (arp, _) = vtepd_wire::arp::Packet::ref_from_prefix(l3).ok()?;
+        let sender = arp.sender_addr();
+        return is_inside(sender).then(|| format!("ARP of {sender}"));
+    }
+    if link.ethertype.get() != ethernet::ETHERTYPE_IPV4 {
+        return None;
+    }
+    let (header, rest) = ipv4::Header::ref_from_prefix(l3).ok()?;
+    let (source, destination) = (header.source_addr(), header.destination_addr());
+    let may_be_seen = |inside: std::net::Ipv4Addr| {
+        all.iter().any(|rules| {
+            rules.exempt.iter().any(|to| to.contains(&destination))
+                || rules.same_scope.iter().any(|own| own.contains(&inside))
+        })
+    };
+    if is_inside(source) && !may_be_seen(source) {
+        return Some(format!("{source} to {destination}"));
+    }
+    let options = header.header_len() - ipv4::Header::LEN;
+    let (message, quote) = icmp::Header::ref_from_prefix(rest.get(options..)?).ok()?;
+    let is_error = header.protocol == ipv4::PROTOCOL_ICMP && message.is_error();
+    let (quoted, _) = ipv4::Header::ref_from_prefix(quote).ok()?;
+    let inside = quoted.destination_addr();
+    let seen = is_error && !header.is_fragment() && is_inside(inside) && !may_be_seen(inside);
+    seen.then(|| format!("an error to {destination} quotes {inside}"))
+}
