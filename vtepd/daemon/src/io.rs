@@ -11,15 +11,14 @@
 //! transmitting goes the other way where there are too few transmit queues.
 //!
 //! Packets whose translation is another worker's go by a queue for each ordered pair of workers
-//! ([`Crossing`]), with what that worker needs to begin again.
+//! ([`Crossings`]), with what that worker needs to begin again.
 
-use arrayvec::ArrayVec;
 use dpdk_ffi::{Burst as MbufBurst, Mbuf, Pool, RingConsumer, RingProducer, RxQueue, TxQueue};
-use vtepd_datapath::packet::BURST;
 use vtepd_datapath::{Burst, DropReason, Handed, Io, Packet};
 use vtepd_tables::InterfaceIndex;
 use vtepd_wire::flow::FlowHasher;
 
+use crate::crossings::Crossings;
 use crate::frame::Frame;
 
 /// Frames up to this length are copied for flooding rather than shared: two mbufs
@@ -69,85 +68,6 @@ struct Outgoing {
     refused: u64,
 }
 
-/// The way of packets to another worker, which owns their translation.
-pub struct Crossing {
-    queue: rtrb::Producer<(Frame, Handed)>,
-    waiting: ArrayVec<(Frame, Handed), BURST>,
-    /// How many the queue had room for when the first of them came.
-    room: usize,
-}
-
-impl Crossing {
-    fn hand_over(&mut self, packet: Frame, handed: Handed) -> Result<(), Frame> {
-        if self.waiting.is_full() {
-            self.send();
-        }
-        if self.waiting.is_empty() {
-            // The other worker writes this line: it is looked at once a burst.
-            self.room = self.queue.slots();
-        }
-        if self.waiting.len() >= self.room {
-            return Err(packet);
-        }
-        self.waiting.push((packet, handed));
-        Ok(())
-    }
-
-    fn send(&mut self) {
-        if let Ok(chunk) = self.queue.write_chunk_uninit(self.waiting.len()) {
-            chunk.fill_from_iter(self.waiting.drain(..));
-        }
-    }
-}
-
-/// The ways between workers, as one of them sees them.
-#[derive(Default)]
-pub struct Crossings {
-    /// By worker; none to ourselves.
-    to: Vec<Option<Crossing>>,
-    from: Vec<rtrb::Consumer<(Frame, Handed)>>,
-    /// Who is asked first in this turn, so that none waits for others to fall silent.
-    first: usize,
-}
-
-impl Crossings {
-    /// Of all of `workers`, by worker; `room` packets may be on their way from each to each other.
-    pub fn among(workers: usize, room: usize) -> Vec<Self> {
-        let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
-        for from in 0..workers {
-            for to in 0..workers {
-                if from == to {
-                    all[from].to.push(None);
-                    continue;
-                }
-                let (queue, end) = rtrb::RingBuffer::new(room);
-                all[to].from.push(end);
-                all[from].to.push(Some(Crossing {
-                    queue,
-                    waiting: ArrayVec::new(),
-                    room: 0,
-                }));
-            }
-        }
-        all
-    }
-
-    fn take(&mut self) -> Option<(Frame, Handed)> {
-        let (before, from) = self.from.split_at_mut_checked(self.first)?;
-        let mut queues = from.iter_mut().chain(before);
-        queues.find_map(|queue| queue.pop().ok())
-    }
-
-    fn flush(&mut self) {
-        for crossing in self.to.iter_mut().flatten() {
-            if !crossing.waiting.is_empty() {
-                crossing.send();
-            }
-        }
-        self.first = (self.first + 1) % self.from.len().max(1);
-    }
-}
-
 /// The devices as one worker sees them.
 pub struct WorkerIo {
     sources: Vec<(InterfaceIndex, Source)>,
@@ -155,7 +75,7 @@ pub struct WorkerIo {
     free: MbufBurst,
     pool: Pool,
     flows: FlowHasher,
-    crossings: Crossings,
+    crossings: Crossings<(Frame, Handed)>,
     hand_off_refused: u64,
 }
 
@@ -166,7 +86,7 @@ impl WorkerIo {
         sinks: Vec<Sink>,
         pool: Pool,
         flows: FlowHasher,
-        crossings: Crossings,
+        crossings: Crossings<(Frame, Handed)>,
     ) -> Self {
         let outgoing = |sink| Outgoing {
             sink,
@@ -270,10 +190,8 @@ impl Io for WorkerIo {
 
     #[inline]
     fn hand_over(&mut self, worker: u16, packet: Frame, handed: Handed) -> Result<(), Frame> {
-        match self.crossings.to.get_mut(usize::from(worker)) {
-            Some(Some(crossing)) => crossing.hand_over(packet, handed),
-            _ => Err(packet),
-        }
+        let refused = self.crossings.hand_over(worker.into(), (packet, handed));
+        refused.map_err(|(packet, _)| packet)
     }
 
     #[inline]

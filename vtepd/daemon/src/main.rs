@@ -11,6 +11,7 @@
 
 mod config;
 mod control;
+mod crossings;
 mod daemon;
 mod device;
 mod frame;

@@ -6,8 +6,9 @@ use vtepd_tables::InterfaceIndex;
 use vtepd_wire::flow::FlowHasher;
 
 use crate::config::Steering;
+use crate::crossings::Crossings;
 use crate::device::Device;
-use crate::io::{Crossings, Lane, Sink, Source, WorkerIo};
+use crate::io::{Lane, Sink, Source, WorkerIo};
 
 /// Frames that a ring between workers holds, a power of two: some milliseconds of a
 /// worker that has lost its core to somebody else.
