@@ -167,7 +167,10 @@ pub fn workers(workers: &[WorkerHandle], meter: &BusyMeter) -> Vec<WorkerStatus>
         let packets = counters.packets.get();
         let stage = |stage: &Stage| StageCycles {
             stage: stage.name().to_owned(),
-            packets,
+            packets: match stage {
+                Stage::TakeOver => counters.taken_over.get(),
+                _ => packets,
+            },
             cycles: counters.spent(*stage),
         };
         WorkerStatus {
