@@ -14,7 +14,6 @@ mod metadata;
 mod outside;
 mod routed;
 mod several;
-mod workers;
 
 pub use corpus::*;
 pub use crew::*;
@@ -24,7 +23,6 @@ pub use metadata::*;
 pub use outside::*;
 pub use routed::*;
 pub use several::*;
-pub use workers::*;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
