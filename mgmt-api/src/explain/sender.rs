@@ -118,6 +118,9 @@ impl<'a> Sender<'a> {
         if let Some(port) = found {
             return Ok(Hop::Station(port.mac, Some(port)));
         }
+        if let Some(mac) = view.mac_of_way_outside(self.port.network, destination) {
+            return Ok(Hop::Station(mac, None));
+        }
         let mut gateways = view.gateways_in(self.port.network);
         let gateway = gateways.find(|(_, _, own)| own.has_address(destination));
         let (_, router, own) = gateway.ok_or_else(|| {
@@ -166,6 +169,43 @@ impl<'a> Sender<'a> {
         Ok(Hop::Station(port.mac, Some(port)))
     }
 
+    /// The MAC address here to which the sender's host gives what leaves its router, or why it does not.
+    fn central_port_here(
+        &self,
+        host: Handle<Host>,
+        router: &Router,
+        ends: &Ends,
+        view: View<'_>,
+    ) -> Result<Mac, String> {
+        let outside = router.external_gateway.as_deref();
+        if outside.is_some_and(|outside| outside.gateway_of(Some(host)).is_some()) {
+            return Err(format!(
+                "its host has a gateway outside of routers/{}",
+                router.id
+            ));
+        }
+        let handle = view.find::<Router>(&router.id);
+        let floating_ips = handle.into_iter();
+        let mut floating_ips = floating_ips.flat_map(|handle| view.floating_ips_of(handle));
+        let own = floating_ips.find(|(_, own)| {
+            own.fixed.map(IpAddr::V4) == Some(ends.source) && view.is_distributed(own)
+        });
+        if let Some((own, _)) = own {
+            return Err(format!("its host translates it by {}", view.name_of(own)));
+        }
+        if router.central_host().is_some() {
+            return Err(format!(
+                "the central gateway of routers/{} is not here",
+                router.id
+            ));
+        }
+        let mut interfaces = router.interfaces_in(self.port.network);
+        let central = interfaces.find_map(|own| own.central.as_ref());
+        let central = central
+            .ok_or_else(|| format!("routers/{} has no central port in its network", router.id))?;
+        Ok(central.mac)
+    }
+
     /// What becomes of a packet on the sender's own host before it arrives here: the network it comes in, and its TTL.
     pub fn as_it_arrives(
         &self,
@@ -189,6 +229,15 @@ impl<'a> Sender<'a> {
             (Hop::Gateway(_, router), _) if !router.is_here() => {
                 Err(elsewhere(format!("routers/{} is not here", router.id)))
             }
+            (Hop::Gateway(_, router), Some(dvr_mac))
+                if router.distributed && leads_outside(router, ends.destination, view) =>
+            {
+                let central = self.central_port_here(host, router, ends, view);
+                let central = central.map_err(elsewhere)?;
+                ends.source_mac = dvr_mac;
+                ends.destination_mac = central;
+                Ok((self.port.network, TTL - 1))
+            }
             (Hop::Gateway(_, router), Some(dvr_mac)) if router.distributed => {
                 let target = router.connected(ends.destination).and_then(|(own, _)| {
                     let port = view.port_with(own.network, ends.destination)?;
@@ -208,6 +257,17 @@ impl<'a> Sender<'a> {
             _ => Ok((self.port.network, TTL)),
         }
     }
+}
+
+/// True if the router has no shorter way to the destination than that outside.
+fn leads_outside(router: &Router, destination: IpAddr, view: View<'_>) -> bool {
+    let is_nearer = |prefix: &IpNet| prefix.prefix_len() > 0 && prefix.contains(&destination);
+    let handle = view.find::<Router>(&router.id);
+    let mut others = handle.into_iter().flat_map(|handle| view.routes_of(handle));
+    router.external_gateway.is_some()
+        && router.connected(destination).is_none()
+        && !router.routes.iter().any(|own| is_nearer(&own.destination))
+        && !others.any(|(_, own)| is_nearer(&own.destination))
 }
 
 /// Where and in what form a frame arrives.

@@ -165,6 +165,25 @@ impl Router {
         self.external_gateway.as_ref()?.central()?.host
     }
 
+    /// The MAC address of its central port or gateway outside with this address in the network.
+    pub(crate) fn mac_of_way_outside(
+        &self,
+        network: Handle<Network>,
+        address: IpAddr,
+    ) -> Option<Mac> {
+        let central = self.interfaces_in(network);
+        let mut central = central.filter_map(|own| own.central.as_ref());
+        if let Some(own) = central.find(|own| own.addresses.contains(&address)) {
+            return Some(own.mac);
+        }
+        let outside = self.external_gateway.as_ref();
+        let outside = outside.filter(|outside| outside.network == network)?;
+        let mut gateways = outside.gateways.iter();
+        gateways
+            .find(|own| own.has_address(address))
+            .map(|own| own.mac)
+    }
+
     /// Its interfaces in a network: one, unless the network's subnets have gateways of their own.
     pub fn interfaces_in(
         &self,

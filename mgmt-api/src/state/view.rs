@@ -356,6 +356,27 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The MAC address that goes with an address of a way outside in the network: of a floating IP, of a router's gateway
+    /// outside or central port, or of a host's gateway for floating IPs.
+    pub(crate) fn mac_of_way_outside(
+        self,
+        network: Handle<Network>,
+        address: IpAddr,
+    ) -> Option<Mac> {
+        let mut holders = self.holders(StationKey::Address(network, address));
+        holders.find_map(|holder| match holder {
+            Holder::FloatingIp(own) => self.mac_of_floating_ip(self.get(own)?),
+            Holder::Gateway(router) => self.get(router)?.mac_of_way_outside(network, address),
+            Holder::FloatingGateway(network) => {
+                let external = self.get(network)?.external.as_ref()?;
+                let mut gateways = external.floating_ip_gateways.iter();
+                let own = gateways.find(|own| own.address.map(IpAddr::V4) == Some(address))?;
+                Some(own.mac)
+            }
+            Holder::Port(_) | Holder::Static(_) => None,
+        })
+    }
+
     /// The settings of address translation in force.
     #[must_use]
     pub fn nat_settings(self) -> NatSettings {

@@ -4,7 +4,7 @@ use mgmt_api::explain::{ExplainFrame, ExplainQuery, PacketFields, Transport};
 use mgmt_api::resources::Interface;
 use serde_json::{Value, json};
 
-use crate::support::api::{Api, fabric};
+use crate::support::api::{Api, cloud, fabric};
 
 /// `red` and `blue` with router `r1` between them, `vlan` with a VLAN as its segment; `a*` live here and `b*` on h1.
 async fn with_ports() -> Api {
@@ -325,4 +325,73 @@ async fn a_question_that_cannot_be_asked_is_refused() {
         let sentence = answer.refused(code, Some(field));
         assert!(sentence.len() > 20, "{sentence}");
     }
+}
+
+/// A cloud whose central gateway is on this host, with a station outside and a floating IP for each of two ports.
+async fn with_a_way_outside() -> Api {
+    let api = Api::new();
+    let mut cloud = cloud();
+    let put = &mut cloud["put"];
+    let gateway = &mut put["routers"]["r1"]["external_gateway"]["gateways"][0];
+    gateway["host"] = "this-host".into();
+    put["ports"]["out"] = json!({
+        "network": "public", "mac": "52:54:00:00:0e:01", "addresses": ["10.100.0.99"], "host": "net1",
+    });
+    put["ports"]["vm4"] = json!({
+        "network": "red", "mac": "52:54:00:00:01:14", "addresses": ["192.168.1.20"], "host": "h1",
+    });
+    put["floating-ips"] = json!({
+        "fip1": {"address": "10.100.0.7", "network": "public", "port": "vm1"},
+        "fip2": {"address": "10.100.0.8", "network": "public", "port": "vm2"},
+    });
+    api.post("/v1/transaction", cloud).await.expect(200);
+    api
+}
+
+#[tokio::test]
+async fn what_leaves_by_the_central_gateway_comes_to_its_port() {
+    let api = with_a_way_outside().await;
+    let out = |from: &str| json!({"from": from, "to": "198.51.100.7", "protocol": "tcp/443"});
+    // From here to the gateway, as everything else.
+    let (interface, packet) = asked(&api, out("vm1")).await;
+    assert_eq!((interface.as_str(), packet.ttl), ("interfaces/eth1", 64));
+    assert_eq!(packet.destination_mac.to_string(), "fa:16:3e:5b:89:14");
+    // From another host, which has routed it (S1).
+    let (interface, packet) = asked(&api, out("vm4")).await;
+    assert_eq!((interface.as_str(), packet.ttl), ("interfaces/eth0", 63));
+    assert_eq!(packet.source_mac.to_string(), "fa:16:3f:00:00:02");
+    assert_eq!(packet.destination_mac.to_string(), "fa:16:3e:19:e1:98");
+    // Its host translates it by its floating IP.
+    let answer = api.post("/v1/explain", out("vm2")).await;
+    let sentence = answer.refused("invalid", Some("/from"));
+    assert!(sentence.contains("floating-ips/fip2"), "{sentence}");
+    let mut cloud = cloud();
+    let router = &mut cloud["put"]["routers"]["r1"];
+    api.put("/v1/routers/r1", router.take()).await.expect(200);
+    let answer = api.post("/v1/explain", out("vm4")).await;
+    let sentence = answer.refused("invalid", Some("/from"));
+    assert!(
+        sentence.contains("the central gateway of routers/r1 is not here"),
+        "{sentence}"
+    );
+}
+
+#[tokio::test]
+async fn a_station_outside_finds_floating_ips_and_gateways() {
+    let api = with_a_way_outside().await;
+    let cases = [
+        ("10.100.0.7", "fa:16:3e:7d:bd:86"),
+        ("10.100.0.8", "fa:16:3e:7d:bd:87"),
+        ("10.100.0.5", "fa:16:3e:70:a5:d3"),
+        ("10.100.0.2", "fa:16:3e:7d:bd:86"),
+    ];
+    for (to, mac) in cases {
+        let question = json!({"from": "out", "to": to, "protocol": "icmp"});
+        let (interface, packet) = asked(&api, question).await;
+        assert_eq!((interface.as_str(), packet.ttl), ("interfaces/small", 64), "{to}");
+        assert_eq!(packet.destination_mac.to_string(), mac, "{to}");
+    }
+    let question = json!({"from": "vm1", "to": "192.168.1.11", "protocol": "icmp"});
+    let (_, packet) = asked(&api, question).await;
+    assert_eq!(packet.destination_mac.to_string(), "fa:16:3e:19:e1:98");
 }
