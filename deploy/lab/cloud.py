@@ -7,6 +7,7 @@ have to be built (vms), the Open vSwitch host that stands beside it (ovs_dvr.py)
 between them (verify_cloud.py). Nothing of the cloud is said twice, and so no two can disagree. A host may say its `gateway` on the underlay.
 
     cloud.py CLOUD state HOST     what the vtepd on HOST is told
+    cloud.py CLOUD hop HOST HOST  the next hop on the underlay from one to the other
     cloud.py CLOUD vms HOST       its ports: name mac mtu vlan gateways addresses, a line each, lists with commas, - for none
 
 A port's end host and its interface have the port's name. VLAN segments are on the interface prov0 of each host.
@@ -83,6 +84,12 @@ class Cloud:
         """The address of a host's VTEP, as text and without the prefix length."""
         return self.hosts[host]["vtep"].split("/")[0]
 
+    def hop(self, here, there):
+        """The next hop to that host's VTEP: itself, or the gateway."""
+        subnet = ipaddress.ip_interface(self.hosts[here]["vtep"]).network
+        vtep = self.vtep(there)
+        return vtep if ipaddress.ip_address(vtep) in subnet else self.hosts[here].get("gateway", vtep)
+
     def with_length(self, network, address):
         """The address with the prefix length of its subnet."""
         for subnet in self.networks[network].get("subnets", []):
@@ -110,7 +117,7 @@ class Cloud:
             others = {p["host"] for p in self.ports_of(network=name).values()} - {here}
             if network["segment"]["type"] == "vxlan":
                 network["hosts"] = sorted(others)
-        hosts = {name: dict(host) for name, host in self.hosts.items()}
+        hosts = {name: dict(host) for name, host in self.hosts.items() if "vtep" in host}
         for name, host in hosts.items():
             host.pop("gateway", None)
             host["vtep"] = self.vtep(name)
@@ -136,15 +143,19 @@ class Cloud:
 
 
 def main():
-    if len(sys.argv) != 4 or sys.argv[2] not in ("state", "vms"):
+    arguments = {"state": 1, "hop": 2, "vms": 1}
+    if len(sys.argv) < 4 or len(sys.argv) != 3 + arguments.get(sys.argv[2], -1):
         sys.exit(__doc__)
-    cloud, host = load(sys.argv[1]), sys.argv[3]
-    if host not in cloud.hosts:
-        sys.exit(f"cloud.py: no host {host!r} in {sys.argv[1]} (it has {', '.join(cloud.hosts)})")
-    if sys.argv[2] == "state":
-        print(json.dumps(cloud.state(host), indent=1))
+    cloud, command, hosts = load(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    for host in hosts:
+        if host not in cloud.hosts:
+            sys.exit(f"cloud.py: no host {host!r} in {sys.argv[1]} (it has {', '.join(cloud.hosts)})")
+    if command == "state":
+        print(json.dumps(cloud.state(*hosts), indent=1))
+    elif command == "hop":
+        print(cloud.hop(*hosts))
     else:
-        for fields in cloud.vms(host):
+        for fields in cloud.vms(*hosts):
             print(*fields)
 
 

@@ -57,13 +57,11 @@ cloud_joined() {
   done
 }
 
-next_hop_found() { # HOST HOST
-  [[ $(next_hop "$1" "$(jq -r --arg host "$2" '.hosts[$host].vtep | sub("/.*"; "")' "$LAB_DIR/cloud.json")") == reachable* ]]
-}
+next_hop_found() { [[ $(next_hop "$1" "$(cloud_ask hop "$1" "$2")") == reachable* ]]; } # HOST HOST
 
 # cloud_devices HOST [OPTION...]: the devices and the end hosts (options: endhost) of a vtepd that is not started yet.
 cloud_devices() {
-  vtepd_uplink "$1"
+  if [[ -n ${FABRIC_MTU:-} ]]; then vtepd_uplink "$1"; fi
   if [[ -n ${PROVIDER_MTU:-} ]]; then vtepd_provider "$1"; fi
   if [[ -n ${OUTSIDE_MTU:-} ]]; then vtepd_outside "$1"; fi
   cloud_vms vtepd_access "$@"

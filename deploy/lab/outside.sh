@@ -8,7 +8,7 @@
 #   cloud_vtepd h1                                        # has ext0 now
 #   serve out1 && transfer red1 get 10.100.0.14           # transfer.py says what comes and goes
 
-declare -A SERVE_PID=() # processes that serve, by host
+declare -A SERVE_PID=() # processes that serve, by name
 
 # outside_add MTU
 outside_add() {
@@ -28,10 +28,10 @@ outside_host() {
   ip -n "$(netns outside)" link set "$1" master br0
 }
 
-# outside_router NAME [ADDRESS/LEN...]: one that forwards.
+# outside_router NAME [ADDRESS/LEN...]: one that forwards, and tells of each packet that it cannot.
 outside_router() {
   outside_host "$@"
-  on "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  on "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 }
 
 # outside_behind ROUTER NAME ROUTER'S/LEN NAME'S/LEN [MTU]: a host behind such a router, on a cable of its own.
@@ -40,28 +40,35 @@ outside_behind() {
   if [[ $3 == *:* ]]; then ipv6_on "$2"; fi
   link "$2" eth0 "$1" "$2" "${5:-$OUTSIDE_MTU}"
   address "$1" "$2" "$3"
+  if [[ $3 == *:* ]]; then address "$1" "$2" fe80::1/64; fi # a router asks from its link-local address
   address "$2" eth0 "$4"
   ip -n "$(netns "$2")" route add default via "${3%/*}"
 }
 
+# lan_host NAME VLAN GATEWAY [ADDRESS/LEN...]: a Linux host in that VLAN of the provider's switch.
+lan_host() {
+  endhost "$1" provider "$1" vlan="$2" "${@:4}"
+  ip -n "$(netns provider)" link set "$1" master br0
+  ip -n "$(netns "$1")" route add default via "$3"
+}
+
 # ------------------------------------------------------------------------------------------------- traffic
 
-# serve HOST [OPTION...]: the other end of transfer; UDP is answered at its first IPv4 address.
+# serve HOST: the other end of transfer, at all its addresses.
 serve() {
-  local host=$1 address
-  shift
-  address=$(ip -n "$(netns "$host")" -4 -j addr show dev eth0 | jq -r '.[0].addr_info[0].local')
-  serve_by "$host" "$LAB_HOME/transfer.py" serve --answer "$address" "$@"
+  local host=$1 answer=()
+  mapfile -t answer < <(ip -n "$(netns "$host")" -j addr show dev eth0 | jq -r '.[].addr_info[] | "--answer=\(.local)"')
+  serve_by "$host" "$host" "$LAB_HOME/transfer.py" serve "${answer[@]}"
   wait_for 10 listens "$host" 8000 || die "transfer.py on $host does not listen"
 }
 
-# serve_by HOST COMMAND...: in the background, until serve_end or the end of the lab.
+# serve_by NAME HOST COMMAND...: in the background, until serve_end NAME or the end of the lab.
 serve_by() {
-  local host=$1
-  shift
+  local name=$1 host=$2
+  shift 2
   # Not by a function: the signal must reach the program itself.
-  ip netns exec "$(netns "$host")" "$@" >"$LAB_DIR/$host.serve" 2>&1 </dev/null &
-  SERVE_PID[$host]=$!
+  ip netns exec "$(netns "$host")" "$@" >"$LAB_DIR/$name.serve" 2>&1 </dev/null &
+  SERVE_PID[$name]=$!
 }
 
 serve_end() {
@@ -85,6 +92,12 @@ transferred() {
   local host=$1 query=$2
   shift 2
   tail -n 1 "$LAB_DIR/$host.transfer" | jq -r "$@" "$query"
+}
+
+# transfer_fails "WORDS" HOST KIND ADDRESS... [OPTION...]: because of this.
+transfer_fails() {
+  transfer "${@:2}" || true
+  transferred "$2" .error | grep -E "$1"
 }
 
 # seen_as HOST: whom the other end has seen, a line for each connection.

@@ -185,6 +185,7 @@ async def ask(address, options, source_port):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one port for several other ends
     if source_port >= 0:
         sock.bind(("::" if ":" in address else "0.0.0.0", source_port))
     sock.connect((address, options.port))

@@ -72,7 +72,7 @@ class Verifier:
         frame = Frame(data)
         if frame.vlan is not None:
             self.overlay(("vlan", frame.vlan), frame, None)
-        elif frame.ip and frame.ip.protocol == UDP:
+        elif frame.ip and frame.ip.protocol == UDP and len(frame.ip.payload) >= 8:
             _, port = struct.unpack_from("!HH", frame.ip.payload)
             if port == VXLAN_PORT:
                 vxlan = frame.ip.payload[8:]

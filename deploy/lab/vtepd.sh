@@ -47,7 +47,7 @@ vtepd_devices_clear() {
 # vtepd_cable HOST DEV MTU: the cable as a device, by AF_PACKET or, with VTEPD_TAPS, by a tap.
 vtepd_cable() {
   if [[ $VTEPD_TAPS == yes ]]; then
-    vtepd_tap "$1" "$2"
+    vtepd_tap "$1" "$2" $(($3 < 1504 ? $3 : 1504))
     VTEPD_PLUGS[$1]+=" $2"
   else
     vtepd_device "$@"
@@ -69,7 +69,7 @@ vtepd_uplink() {
 # vtepd_provider HOST: prov0 on the provider's switch, for VLAN segments. Its frames have a tag more than its MTU says.
 vtepd_provider() {
   provider_port "$1"
-  vtepd_device "$1" prov0 "$PROVIDER_MTU"
+  vtepd_cable "$1" prov0 "$PROVIDER_MTU"
 }
 
 # vtepd_access HOST VM [ADDRESS/LEN...] [mac=MAC] [mtu=MTU] [vlan=ID]: an end host (options: endhost) on a device
