@@ -75,31 +75,31 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Sessions of address translation, up to `query.limit` from `query.cursor` on. A page may be short, or empty, though
     /// there are more: workers look through a part of their tables at a time.
-    fn sessions(&self, query: &SessionQuery) -> SessionPage {
-        let _ = query;
-        SessionPage::default()
-    }
+    ///
+    /// # Errors
+    /// A worker cannot be asked.
+    fn sessions(&self, query: &SessionQuery) -> Result<SessionPage, Refusal>;
 
     /// Ends all sessions that fit, whatever the limit and cursor, and says how many.
-    fn delete_sessions(&self, query: &SessionQuery) -> u64 {
-        let _ = query;
-        0
-    }
+    ///
+    /// # Errors
+    /// A worker cannot be asked. Those of others may have been ended.
+    fn delete_sessions(&self, query: &SessionQuery) -> Result<u64, Refusal>;
 
     /// The outside addresses that stations share on this host, and how full they are.
-    fn nat_pools(&self) -> Vec<NatPool> {
-        Vec::new()
-    }
+    ///
+    /// # Errors
+    /// A worker cannot be asked.
+    fn nat_pools(&self) -> Result<Vec<NatPool>, Refusal>;
 
     /// What tenants use of address translation on this host, those of routers that count for themselves among them.
-    fn nat_tenants(&self) -> Vec<NatTenant> {
-        Vec::new()
-    }
+    ///
+    /// # Errors
+    /// A worker cannot be asked.
+    fn nat_tenants(&self) -> Result<Vec<NatTenant>, Refusal>;
 
     /// Where to tell of events from now on. Called once, before the first [`apply`](Self::apply).
-    fn set_events(&self, events: EventSink) {
-        let _ = events;
-    }
+    fn set_events(&self, events: EventSink);
 }
 
 /// What the management plane must know of the daemon before it reads its store.

@@ -347,6 +347,7 @@ mod tests {
     use crate::request::{Delete, Put};
     use crate::resources::{Host, HostSpec, Network};
     use crate::state::Handle;
+    use crate::translation::{NatPool, NatTenant, SessionPage, SessionQuery};
     use parking_lot::Mutex;
 
     /// Remembers how many hosts came and went with each call.
@@ -409,6 +410,19 @@ mod tests {
         fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
             Vec::new()
         }
+        fn sessions(&self, _: &SessionQuery) -> Result<SessionPage, Refusal> {
+            Ok(SessionPage::default())
+        }
+        fn delete_sessions(&self, _: &SessionQuery) -> Result<u64, Refusal> {
+            Ok(0)
+        }
+        fn nat_pools(&self) -> Result<Vec<NatPool>, Refusal> {
+            Ok(Vec::new())
+        }
+        fn nat_tenants(&self) -> Result<Vec<NatTenant>, Refusal> {
+            Ok(Vec::new())
+        }
+        fn set_events(&self, _: EventSink) {}
     }
 
     fn writer(path: &std::path::Path) -> (Writer, Arc<Applied>) {

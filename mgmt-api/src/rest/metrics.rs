@@ -336,7 +336,8 @@ fn translation(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
         labels,
     )?;
     let free = scrape.gauge("vtepd_nat_pool_ports_free", "Its free ports.", labels)?;
-    for pool in nat::pools(manager) {
+    // Workers that cannot be asked are the business of `/v1/health`: all else is shown.
+    for pool in nat::pools(manager).unwrap_or_default() {
         let (router, address) = (pool.router.to_string(), pool.address.to_string());
         sessions
             .with_label_values(&[&router, &address])
@@ -353,7 +354,7 @@ fn translation(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
         let limit = format!("{name}_limit");
         Ok::<_, prometheus::Error>((
             scrape.gauge(&name, help, labels)?,
-            scrape.gauge(&limit, "The most it may have on a worker.", labels)?,
+            scrape.gauge(&limit, "The most it may have.", labels)?,
         ))
     };
     let sessions = gauge("sessions", "Sessions of a tenant.")?;
@@ -362,7 +363,7 @@ fn translation(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
         "fragments",
         "Fragmented datagrams and held packets of a tenant.",
     )?;
-    for tenant in manager.control().nat_tenants() {
+    for tenant in manager.control().nat_tenants().unwrap_or_default() {
         let name = tenant.tenant.to_string();
         let limits = tenant.limits;
         for ((now, limit), used, most) in [

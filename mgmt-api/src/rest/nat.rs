@@ -16,7 +16,11 @@ use super::paging::Page;
 use super::problem::Problem;
 use crate::id::Id;
 use crate::manager::Manager;
+use crate::refusal::{Code, Refusal};
 use crate::translation::{NatPool, NatPoolState, NatTenant, PortUse};
+
+/// When what only the workers know cannot be told.
+pub(super) const ASKED: &str = "A worker does not run, or does not answer.";
 
 pub(super) fn add_to(endpoints: &mut Endpoints) {
     let pool = endpoints.schema::<PoolEntry>();
@@ -26,7 +30,8 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
         "Show the outside addresses that stations share, and how full they are",
     )
     .description("Those of this host's gateways outside. Ports that rest are in use still.")
-    .json(200, "All of them.", page_of(pool));
+    .json(200, "All of them.", page_of(pool))
+    .refused(Code::Unhealthy, ASKED);
     endpoints.add(
         HttpMethod::Get,
         "/v1/nat/pools",
@@ -44,7 +49,8 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
         "On this host. A router that names no tenant is listed by its own identifier. Each worker counts for itself: a limit \
          is reached when one of them has.",
     )
-    .json(200, "All of them.", page_of(tenant));
+    .json(200, "All of them.", page_of(tenant))
+    .refused(Code::Unhealthy, ASKED);
     endpoints.add(
         HttpMethod::Get,
         "/v1/nat/tenants",
@@ -71,8 +77,8 @@ pub(super) struct PoolEntry {
 }
 
 /// The pools with their routers' names, in the order of routers and addresses. One whose router has gone is left out.
-pub(super) fn pools(manager: &Manager) -> Vec<PoolEntry> {
-    let pools = manager.control().nat_pools();
+pub(super) fn pools(manager: &Manager) -> Result<Vec<PoolEntry>, Refusal> {
+    let pools = manager.control().nat_pools()?;
     let named = |pool: NatPool| {
         let router = manager.read(|state| Some(state.view().get(pool.router)?.id.clone()))?;
         Some(PoolEntry {
@@ -85,18 +91,18 @@ pub(super) fn pools(manager: &Manager) -> Vec<PoolEntry> {
     };
     let mut pools: Vec<_> = pools.into_iter().filter_map(named).collect();
     pools.sort_by(|a, b| (&a.router, a.address).cmp(&(&b.router, b.address)));
-    pools
+    Ok(pools)
 }
 
 async fn list_pools(State(api): State<Arc<Api>>) -> Result<Json<Page<PoolEntry>>, Problem> {
-    let items = api.blocking(pools).await?;
+    let items = api.blocking(pools).await??;
     Ok(Json(Page { items, next: None }))
 }
 
 async fn list_tenants(State(api): State<Arc<Api>>) -> Result<Json<Page<NatTenant>>, Problem> {
     let mut items = api
         .blocking(|manager| manager.control().nat_tenants())
-        .await?;
+        .await??;
     items.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     Ok(Json(Page { items, next: None }))
 }

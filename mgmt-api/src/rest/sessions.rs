@@ -12,6 +12,7 @@ use utoipa::openapi::path::HttpMethod;
 
 use super::Api;
 use super::endpoint::{Endpoints, Operation, SchemaRef, boolean, number, page_of, text};
+use super::nat::ASKED;
 use super::paging::{self, DEFAULT_LIMIT, Page, find, next_path};
 use super::problem::Problem;
 use super::query::Params;
@@ -46,7 +47,8 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
         )
         .query("cursor", text(), "Where to go on: `next` has it.")
         .json(200, "A page.", page_of(entry))
-        .refused(Code::NotFound, "There is no such router.");
+        .refused(Code::NotFound, "There is no such router.")
+        .refused(Code::Unhealthy, ASKED);
     endpoints.add(HttpMethod::Get, PATH, routing::get(list_sessions), list);
 
     let delete = Operation::new("delete_sessions", "nat", "End sessions of address translation")
@@ -56,7 +58,8 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
     let delete = filtered(delete, protocol, state)
         .query("all", boolean(), "Needed where no filter is given.")
         .json(200, "How many were ended.", deleted)
-        .refused(Code::NotFound, "There is no such router.");
+        .refused(Code::NotFound, "There is no such router.")
+        .refused(Code::Unhealthy, ASKED);
     let handler = routing::delete(delete_sessions);
     endpoints.add(HttpMethod::Delete, PATH, handler, delete);
 }
@@ -233,7 +236,7 @@ fn page(manager: &Manager, params: &ListParams) -> Result<Page<SessionEntry>, Re
     let mut rows = Vec::new();
     // Workers look through a part of their tables at a time, so a part may come short of a page.
     let next = loop {
-        let part = manager.control().sessions(&query);
+        let part = manager.control().sessions(&query)?;
         rows.extend(part.rows);
         match part.next {
             Some(next) if rows.len() < limit => {
@@ -268,7 +271,7 @@ async fn delete_sessions(
     }
     let end = move |manager: &Manager| {
         let query = manager.read(|state| params.query(state.view()))?;
-        Ok::<_, Refusal>(manager.control().delete_sessions(&query))
+        manager.control().delete_sessions(&query)
     };
     let deleted = api.blocking(end).await??;
     Ok(Json(DeletedSessions { deleted }))

@@ -443,7 +443,7 @@ impl ControlPlane for FakeControl {
     }
 
     /// Looks at two places at a time, as workers look at a part of their tables.
-    fn sessions(&self, query: &SessionQuery) -> SessionPage {
+    fn sessions(&self, query: &SessionQuery) -> Result<SessionPage, Refusal> {
         let sessions = self.sessions.lock();
         let first = query.cursor.map_or(0, |cursor| cursor.place as usize);
         let last = (first + 2).min(sessions.len());
@@ -451,29 +451,29 @@ impl ControlPlane for FakeControl {
         for (place, row) in sessions.iter().enumerate().take(last).skip(first) {
             if page.rows.len() == query.limit {
                 page.next = Some(cursor(place));
-                return page;
+                return Ok(page);
             }
             if fits(query, row) {
                 page.rows.push(*row);
             }
         }
         page.next = (last < sessions.len()).then(|| cursor(last));
-        page
+        Ok(page)
     }
 
-    fn delete_sessions(&self, query: &SessionQuery) -> u64 {
+    fn delete_sessions(&self, query: &SessionQuery) -> Result<u64, Refusal> {
         let mut sessions = self.sessions.lock();
         let before = sessions.len();
         sessions.retain(|row| !fits(query, row));
-        (before - sessions.len()) as u64
+        Ok((before - sessions.len()) as u64)
     }
 
-    fn nat_pools(&self) -> Vec<NatPool> {
-        self.pools.lock().clone()
+    fn nat_pools(&self) -> Result<Vec<NatPool>, Refusal> {
+        Ok(self.pools.lock().clone())
     }
 
-    fn nat_tenants(&self) -> Vec<NatTenant> {
-        self.tenants.lock().clone()
+    fn nat_tenants(&self) -> Result<Vec<NatTenant>, Refusal> {
+        Ok(self.tenants.lock().clone())
     }
 
     fn set_events(&self, events: EventSink) {

@@ -85,8 +85,8 @@ fn forward(
         learned_limit: config.tables.learned.unwrap_or(config.tables.fdb / 2),
         route_limit: config.tables.routes,
         translation: TranslationCapacity {
-            pools: vtepd_nat::Capacity::default().pools,
-            tenants: vtepd_nat::Capacity::default().subscribers,
+            pools: config.nat.pools,
+            tenants: config.nat.tenants,
         },
         flows,
         devices: Arc::clone(&devices),
@@ -157,7 +157,8 @@ fn forward(
         threads.list.push(started);
     }
     wait_for_workers(handles.len(), &begun, &thread_ended, &mut threads)?;
-    threads.list.push(start_control(&common, plane)?);
+    threads.list.push(start_control(&common, &plane)?);
+    threads.list.push(start_aside(&common, plane)?);
 
     let served = serve(config, listening, manager, signals, &thread_ended);
     // Their ends are no news from now on.
@@ -223,16 +224,42 @@ impl Drop for Threads {
     }
 }
 
-fn start_control(common: &Common, plane: Arc<Plane>) -> Result<JoinHandle<Result<()>>> {
+fn start_control(common: &Common, plane: &Arc<Plane>) -> Result<JoinHandle<Result<()>>> {
+    let plane = Arc::clone(plane);
+    start_thread(common, "control", "the control thread", move |stop| {
+        control::run_thread(&plane, stop);
+    })
+}
+
+/// What is asked of workers while nobody waits for it.
+fn start_aside(common: &Common, plane: Arc<Plane>) -> Result<JoinHandle<Result<()>>> {
+    start_thread(
+        common,
+        "aside",
+        "the thread beside the control thread",
+        move |stop| {
+            control::run_aside(&plane, stop);
+        },
+    )
+}
+
+fn start_thread(
+    common: &Common,
+    name: &str,
+    who: &str,
+    run: impl FnOnce(&AtomicBool) + Send + 'static,
+) -> Result<JoinHandle<Result<()>>> {
     let stop = Arc::clone(&common.stop);
-    let presence = Presence::new("the control thread".to_owned(), common.ended.clone());
-    let thread = std::thread::Builder::new().name("control".to_owned());
+    let presence = Presence::new(who.to_owned(), common.ended.clone());
+    let thread = std::thread::Builder::new().name(name.to_owned());
     let run = move || {
         let _presence = presence;
-        control::run_thread(&plane, &stop);
+        run(&stop);
         Ok(())
     };
-    thread.spawn(run).context("cannot start the control thread")
+    thread
+        .spawn(run)
+        .with_context(|| format!("cannot start {who}"))
 }
 
 fn facts(config: &Config, devices: &[Device]) -> Result<Facts> {

@@ -94,7 +94,9 @@ impl Control {
         self.wait_for_workers();
         self.clear_up(changes, &concerned, &gone);
         self.close_pools(changes, &concerned);
+        self.supersede_sessions(changes, &concerned);
         self.announce(changes, &concerned);
+        self.keep_next_hops(changes, &concerned);
         self.say_farewell();
         Ok(())
     }

@@ -17,6 +17,10 @@
 //! | `spaces` | address spaces with their routes |
 //! | `guards` | what is checked of ports |
 //! | `translation` | rules, and the pools and tenants behind them |
+//! | `sessions` | what is translated now, for the API |
+//! | `nat_events`, `nat_names` | what has run out, by names |
+//! | `aside` | what waits for workers while nobody waits for it |
+//! | `next_hops` | who is asked for outside, as long as routes lead there |
 //! | `announcements` | gratuitous ARP |
 //! | `metadata` | who may ask the metadata proxy, by which name |
 //! | `services` | DHCP and router advertisements for stations |
@@ -28,15 +32,20 @@
 
 mod announcements;
 mod apply;
+mod aside;
 mod concerned;
 mod explain;
 mod floating;
 mod gateways;
 mod guards;
 mod metadata;
+mod nat_events;
+mod nat_names;
+mod next_hops;
 mod places;
 mod routers;
 mod services;
+mod sessions;
 mod spaces;
 mod stations;
 mod status;
@@ -50,16 +59,19 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use mgmt_api::change::Changes;
 use mgmt_api::control::{
     ControlPlane, DropCount, Facts, FdbEntry, Forget, InterfaceStatus, MetadataAsker, Neighbour,
     TableStatus, UnderlayNeighbour, WorkerStatus,
 };
+use mgmt_api::events::EventSink;
 use mgmt_api::explain::{ExplainQuery, Explanation};
 use mgmt_api::mac::Mac as ApiMac;
 use mgmt_api::refusal::Refusal;
 use mgmt_api::resources::Network;
 use mgmt_api::state::{Handle, View};
+use mgmt_api::translation::{NatPool, NatTenant, SessionPage, SessionQuery};
 use parking_lot::Mutex;
 use vtepd_datapath::learn::Learner;
 use vtepd_datapath::route::neighbours::Neighbours;
@@ -74,9 +86,12 @@ use crate::device::Device;
 use crate::workers::WorkerHandle;
 use announcements::Announcements;
 use apply::Networks;
+use aside::Superseded;
 use explain::Laboratory;
 use guards::Guards;
 use metadata::Askers;
+use nat_names::NatNames;
+use next_hops::NextHopsOutside;
 use places::Places;
 use services::Served;
 use spaces::Vrfs;
@@ -84,6 +99,7 @@ use status::{BusyMeter, FdbPage};
 use translation::Translation;
 use underlay::Underlay;
 
+pub use aside::run as run_aside;
 pub use metadata::MetadataSettings;
 pub use tick::run as run_thread;
 pub use translation::TranslationCapacity;
@@ -120,6 +136,7 @@ pub struct Plane {
     busy: BusyMeter,
     laboratory: Laboratory,
     translators: Arc<Translators>,
+    superseded: Receiver<Superseded>,
 }
 
 /// Everything that only the holder of the lock may do: there is one writer.
@@ -138,6 +155,10 @@ struct Control {
     vrfs: Vrfs,
     translation: Translation,
     translators: Arc<Translators>,
+    nat_names: Arc<NatNames>,
+    superseded: Sender<Superseded>,
+    events: EventSink,
+    next_hops: NextHopsOutside,
     announcements: Announcements,
     places: Places,
     networks: Networks,
@@ -158,6 +179,7 @@ impl Plane {
         let devices = parts.facts.devices.iter();
         let macs = devices.map(|device| Mac(device.mac.0)).collect();
         let translators = Arc::new(translators(&parts.workers));
+        let (superseded, to_supersede) = unbounded();
         let mut control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),
@@ -171,6 +193,11 @@ impl Plane {
             vrfs: Vrfs::new(parts.route_limit),
             translation: Translation::new(parts.translation),
             translators: Arc::clone(&translators),
+            nat_names: Arc::default(),
+            superseded,
+            // Until the manager has given its own.
+            events: EventSink::default(),
+            next_hops: NextHopsOutside::default(),
             announcements: Announcements::default(),
             places: Places::default(),
             networks: Networks::default(),
@@ -185,6 +212,7 @@ impl Plane {
             laboratory,
             busy: BusyMeter::new(parts.workers.len()),
             translators,
+            superseded: to_supersede,
             devices: parts.devices,
             workers: parts.workers,
             control: Mutex::new(control),
@@ -281,9 +309,13 @@ impl ControlPlane for Plane {
     }
 
     fn tables(&self) -> Vec<TableStatus> {
-        let control = self.control.lock();
-        let names = control.metadata.as_ref().map(Askers::usage);
-        status::tables(&control.tables, control.vrfs.usage(), names)
+        let mut tables = {
+            let control = self.control.lock();
+            let names = control.metadata.as_ref().map(Askers::usage);
+            status::tables(&control.tables, control.vrfs.usage(), names)
+        };
+        tables.extend(sessions::tables(&self.translators));
+        tables
     }
 
     fn fdb(&self, network: Handle<Network>, after: Option<ApiMac>, limit: usize) -> Vec<FdbEntry> {
@@ -313,5 +345,25 @@ impl ControlPlane for Plane {
 
     fn underlay_neighbours(&self) -> Vec<UnderlayNeighbour> {
         self.control.lock().list_neighbours()
+    }
+
+    fn sessions(&self, query: &SessionQuery) -> Result<SessionPage, Refusal> {
+        self.list_sessions(query)
+    }
+
+    fn delete_sessions(&self, query: &SessionQuery) -> Result<u64, Refusal> {
+        self.end_sessions(query)
+    }
+
+    fn nat_pools(&self) -> Result<Vec<NatPool>, Refusal> {
+        self.list_pools()
+    }
+
+    fn nat_tenants(&self) -> Result<Vec<NatTenant>, Refusal> {
+        self.list_tenants()
+    }
+
+    fn set_events(&self, events: EventSink) {
+        self.control.lock().events = events;
     }
 }

@@ -395,15 +395,8 @@ impl Control {
             .chain(moved)
         {
             let place = station.place(changes.after);
-            let (Some(key), Some(adjacency)) = (
-                station.key(),
-                place.and_then(|place| self.places.get(place)),
-            ) else {
+            let Some(adjacency) = place.and_then(|place| self.places.get(place)) else {
                 continue;
-            };
-            let entry = FdbEntry {
-                adjacency,
-                origin: station.origin(),
             };
             // The addresses first: guards look them up once the MAC is known.
             if let Some(network) = network_index(station.network) {
@@ -420,6 +413,11 @@ impl Control {
                     );
                 }
             }
+            let Some(key) = station.key() else { continue };
+            let entry = FdbEntry {
+                adjacency,
+                origin: station.origin(),
+            };
             let previous = entered(self.tables.fdb.insert(key, entry, now)).flatten();
             if previous.is_some_and(|previous| previous.origin == Origin::Learned) {
                 self.learner.replaced(key);

@@ -40,8 +40,8 @@ impl Control {
             let questions = self.neighbours.questions(&mut self.tables, now_ms);
             self.deliver(questions);
             self.advertise();
-            self.release_pools();
         }
+        self.tell_of_translations();
         self.send_announcements();
         self.tables.publish();
         self.tables.collect();

@@ -20,7 +20,7 @@ use mgmt_api::resources::{
 };
 use mgmt_api::state::{Handle, View};
 use vtepd_datapath::NatRequest;
-use vtepd_nat::{Limits, PoolOwner, PoolState, Settings, Timeouts, UnsolicitedSyn};
+use vtepd_nat::{Limits, PoolOwner, Settings, Timeouts, UnsolicitedSyn};
 use vtepd_tables::VrfIndex;
 use vtepd_tables::translation::{
     Description, Externals, Filtering, FloatingIp, Forwarding, OutsideAddress, PoolIndex, Protocol,
@@ -47,12 +47,23 @@ pub struct Translation {
     tenants: Numbers<Id>,
     /// By address space, what its rules refer to.
     used: BTreeMap<Space, Used>,
-    /// Pools that workers still clear up, with their tenants.
-    closing: Vec<(PoolIndex, Id)>,
+    /// How many address spaces and closing pools count for each tenant.
+    holders: HashMap<Id, usize>,
+    /// Limits of the tenants in force, all workers together.
+    limits: BTreeMap<Id, NatLimits>,
+    /// Pools that workers still clear up.
+    closing: Vec<Closing>,
 }
 
 /// Whose sessions end with a change of any of these.
-type PoolOwnerKey = (Space, Ipv4Addr, SubscriberIndex);
+type PoolOwnerKey = (Space, Handle<ApiNetwork>, Ipv4Addr, SubscriberIndex);
+
+/// A pool that workers still clear up.
+struct Closing {
+    index: PoolIndex,
+    key: PoolOwnerKey,
+    tenant: Id,
+}
 
 struct Used {
     tenant: Id,
@@ -120,6 +131,17 @@ struct Wanted<'a> {
     addresses: Vec<Ipv4Addr>,
 }
 
+impl Wanted<'_> {
+    fn key(&self, address: Ipv4Addr, subscriber: SubscriberIndex) -> PoolOwnerKey {
+        (
+            self.space,
+            self.way_out.external.network,
+            address,
+            subscriber,
+        )
+    }
+}
+
 fn wanted<'a>(view: View<'a>, space: Space) -> Option<Wanted<'a>> {
     let router = view.get(space.0)?;
     let way_out = WayOut::of(view, space)?;
@@ -144,31 +166,64 @@ impl Translation {
             pools: Numbers::new(capacity.pools),
             tenants: Numbers::new(capacity.tenants),
             used: BTreeMap::new(),
+            holders: HashMap::new(),
+            limits: BTreeMap::new(),
             closing: Vec::new(),
         }
     }
 
-    /// The tenants that routers of this host count for.
-    pub fn tenants(&self) -> impl Iterator<Item = (&Id, SubscriberIndex)> {
+    /// The tenants that routers of this host count for, with their limits.
+    pub fn tenants(&self) -> impl Iterator<Item = (&Id, SubscriberIndex, NatLimits)> {
         let tenants = self.tenants.by_key.iter();
-        tenants.map(|(id, number)| (id, SubscriberIndex(*number)))
+        tenants
+            .filter_map(|(id, number)| Some((id, SubscriberIndex(*number), *self.limits.get(id)?)))
     }
 
     /// The pools in use: whose, and which address.
     pub fn pools(&self) -> impl Iterator<Item = (Space, Ipv4Addr, PoolIndex)> {
         let pools = self.pools.by_key.iter();
-        pools.map(|((space, address, _), number)| (*space, *address, PoolIndex(*number)))
+        pools.map(|((space, _, address, _), number)| (*space, *address, PoolIndex(*number)))
     }
 
-    fn is_tenant_used(&self, tenant: &Id) -> bool {
-        self.used.values().any(|used| used.tenant == *tenant)
-            || self.closing.iter().any(|(_, of)| of == tenant)
+    /// The same, of those that workers still clear up.
+    pub fn closing_pools(&self) -> impl Iterator<Item = (Space, Ipv4Addr, PoolIndex)> {
+        let closing = self.closing.iter();
+        closing.map(|closing| {
+            let (space, _, address, _) = closing.key;
+            (space, address, closing.index)
+        })
+    }
+
+    /// Whose a pool is or was, and which address.
+    pub fn pool(&self, index: PoolIndex) -> Option<(Space, Ipv4Addr)> {
+        let mut all = self.pools().chain(self.closing_pools());
+        let found = all.find(|(_, _, own)| *own == index);
+        found.map(|(space, address, _)| (space, address))
+    }
+
+    fn hold_tenant(&mut self, tenant: &Id) {
+        *self.holders.entry(tenant.clone()).or_default() += 1;
+    }
+
+    /// The last one to let a tenant go gives its number back.
+    fn let_tenant_go(&mut self, tenant: &Id) {
+        let Some(holders) = self.holders.get_mut(tenant) else {
+            return;
+        };
+        *holders -= 1;
+        if *holders == 0 {
+            self.holders.remove(tenant);
+            self.limits.remove(tenant);
+            if let Some(number) = self.tenants.give_up(tenant) {
+                self.tenants.release(number);
+            }
+        }
     }
 
     fn open_pools(&mut self, wanted: &Wanted<'_>, subscriber: SubscriberIndex) -> Vec<NatRequest> {
         let addresses = wanted.addresses.iter();
         let opened = addresses.filter_map(|address| {
-            let key = (wanted.space, *address, subscriber);
+            let key = wanted.key(*address, subscriber);
             let (number, is_new) = self.pools.take(&key)?;
             let owner = PoolOwner {
                 router: index_of(wanted.space)?,
@@ -188,7 +243,7 @@ impl Translation {
         let tenant = self.tenants.get(wanted.router.tenant());
         let is_new = |address: &&Ipv4Addr| {
             tenant.is_none_or(|tenant| {
-                let key = (wanted.space, **address, SubscriberIndex(tenant));
+                let key = wanted.key(**address, SubscriberIndex(tenant));
                 self.pools.get(&key).is_none()
             })
         };
@@ -262,6 +317,11 @@ impl Control {
                 };
                 if is_new {
                     limited.insert(tenant.clone());
+                    self.nat_names
+                        .set_tenant(SubscriberIndex(subscriber), tenant);
+                }
+                if let Some(vrf) = index_of(space) {
+                    self.nat_names.set_router(vrf, &wanted.router.id);
                 }
                 let opened = self
                     .translation
@@ -269,11 +329,17 @@ impl Control {
                 requests.extend(opened);
             }
         }
-        requests.extend(limited.iter().filter_map(|tenant| {
-            let subscriber = SubscriberIndex(self.translation.tenants.get(tenant)?);
-            let limits = Some(self.share(changes.after.nat_limits(tenant)));
-            Some(NatRequest::SetLimits { subscriber, limits })
-        }));
+        for tenant in limited {
+            let Some(subscriber) = self.translation.tenants.get(&tenant) else {
+                continue;
+            };
+            let limits = changes.after.nat_limits(&tenant);
+            requests.push(NatRequest::SetLimits {
+                subscriber: SubscriberIndex(subscriber),
+                limits: Some(self.share(limits)),
+            });
+            self.translation.limits.insert(tenant, limits);
+        }
         if !requests.is_empty() {
             self.translators.tell(&requests);
             self.wait_for_workers();
@@ -309,7 +375,7 @@ impl Control {
         let tenant = wanted.router.tenant();
         let subscriber = SubscriberIndex(self.translation.tenants.get(tenant)?);
         let outside = wanted.addresses.iter().filter_map(|address| {
-            let key = (wanted.space, *address, subscriber);
+            let key = wanted.key(*address, subscriber);
             Some(OutsideAddress {
                 address: *address,
                 pool: PoolIndex(self.translation.pools.get(&key)?),
@@ -389,13 +455,18 @@ impl Control {
             let tenant = wanted.router.tenant().clone();
             let subscriber = SubscriberIndex(self.translation.tenants.get(&tenant)?);
             let pools = wanted.addresses.iter();
-            let pools = pools.map(|address| (space, *address, subscriber)).collect();
+            let pools = pools
+                .map(|address| wanted.key(*address, subscriber))
+                .collect();
             Some(Used { tenant, pools })
         });
         let kept = now
             .as_ref()
             .map(|used| used.pools.clone())
             .unwrap_or_default();
+        if let Some(now) = &now {
+            self.translation.hold_tenant(&now.tenant);
+        }
         let before = match now {
             Some(now) => self.translation.used.insert(space, now),
             None => self.translation.used.remove(&space),
@@ -409,50 +480,33 @@ impl Control {
         for key in before.pools.iter().filter(|key| !kept.contains(key)) {
             if let Some(number) = self.translation.pools.give_up(key) {
                 closed.push(NatRequest::ClosePool(PoolIndex(number)));
-                let closing = (PoolIndex(number), before.tenant.clone());
-                self.translation.closing.push(closing);
+                self.translation.hold_tenant(&before.tenant);
+                self.translation.closing.push(Closing {
+                    index: PoolIndex(number),
+                    key: *key,
+                    tenant: before.tenant.clone(),
+                });
             }
         }
         self.translators.tell(&closed);
-        self.release_tenant(&before.tenant);
+        self.translation.let_tenant_go(&before.tenant);
     }
 
-    fn release_tenant(&mut self, tenant: &Id) {
-        if !self.translation.is_tenant_used(tenant)
-            && let Some(number) = self.translation.tenants.give_up(tenant)
-        {
-            self.translation.tenants.release(number);
-        }
+    /// The pools that workers still clear up.
+    pub(super) fn closing_pools(&self) -> Vec<PoolIndex> {
+        let closing = self.translation.closing.iter();
+        closing.map(|closing| closing.index).collect()
     }
 
-    /// Numbers of pools that every worker has cleared up may be dealt again. To be called now and then.
-    pub(super) fn release_pools(&mut self) {
-        if self.translation.closing.is_empty() {
-            return;
-        }
-        let indices: Vec<PoolIndex> = self
-            .translation
-            .closing
-            .iter()
-            .map(|(index, _)| *index)
-            .collect();
-        let Ok(usage) = self.translators.pools(&indices) else {
-            // A worker does not run or is stuck, as health says; there is time.
-            return;
-        };
-        let vacant: HashSet<PoolIndex> = indices
-            .into_iter()
-            .zip(usage)
-            .filter(|(_, usage)| usage.is_none_or(|usage| usage.state == PoolState::Vacant))
-            .map(|(index, _)| index)
-            .collect();
+    /// The numbers of pools that every worker has cleared up may be dealt again.
+    pub(super) fn release_pools(&mut self, vacant: &HashSet<PoolIndex>) {
         let (done, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.translation.closing)
             .into_iter()
-            .partition(|(index, _)| vacant.contains(index));
+            .partition(|closing| vacant.contains(&closing.index));
         self.translation.closing = left;
-        for (index, tenant) in done {
-            self.translation.pools.release(index.0);
-            self.release_tenant(&tenant);
+        for closing in done {
+            self.translation.pools.release(closing.index.0);
+            self.translation.let_tenant_go(&closing.tenant);
         }
     }
 
@@ -489,6 +543,14 @@ impl Control {
     }
 }
 
+/// The tables' word for a protocol.
+pub(super) fn table_protocol(protocol: ForwardedProtocol) -> Protocol {
+    match protocol {
+        ForwardedProtocol::Tcp => Protocol::Tcp,
+        ForwardedProtocol::Udp => Protocol::Udp,
+    }
+}
+
 fn add_floating_ip(description: &mut Description, record: &ApiFloatingIp) {
     if let Some(inside) = record.fixed {
         description.floating_ips.push(FloatingIp {
@@ -497,10 +559,7 @@ fn add_floating_ip(description: &mut Description, record: &ApiFloatingIp) {
         });
     }
     let forwardings = record.forwardings.iter().map(|own| Forwarding {
-        protocol: match own.protocol {
-            ForwardedProtocol::Tcp => Protocol::Tcp,
-            ForwardedProtocol::Udp => Protocol::Udp,
-        },
+        protocol: table_protocol(own.protocol),
         outside: SocketAddrV4::new(record.address, own.port),
         inside: own.to,
     });
