@@ -5,10 +5,12 @@ mod common;
 
 use std::collections::{BTreeMap, HashMap};
 
+use allocation_counter::measure;
 use common::*;
 use proptest::prelude::*;
 use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
-use vtepd_datapath::{DropReason, Idle, Worker};
+use vtepd_datapath::{DropReason, Idle, NatRequest, SessionCursor, Worker};
+use vtepd_nat::{SessionFilter, Settings};
 use vtepd_tables::InterfaceIndex;
 use vtepd_wire::craft;
 use vtepd_wire::flow::FlowHasher;
@@ -453,4 +455,74 @@ fn sessions_end_when_their_time_is_over_on_idle_workers_too() {
     rig.crew.clock.set(300);
     rig.settle();
     assert_eq!(used(&rig), 0);
+}
+
+/// A turn in which the worker must not touch the allocator; its devices may, and have been given room before.
+#[track_caller]
+fn turn_without_memory(worker: &mut Worker<MemoryIo>) -> bool {
+    worker.io().sent.reserve(100);
+    let mut busy = false;
+    let used = measure(|| busy = worker.once());
+    assert_eq!((used.count_total, used.count_current), (0, 0), "{used:?}");
+    busy
+}
+
+/// What is taken from the allocator and what is given back, on whichever thread: nothing by a worker, whether sessions
+/// begin, cross, wait for fragments or end, and whatever it is told and asked.
+#[test]
+fn workers_neither_allocate_nor_free() {
+    let mut rig = Rig::new(2, ROOM);
+    let settle = |rig: &mut Rig| {
+        let workers = &mut rig.workers;
+        while workers
+            .iter_mut()
+            .fold(false, |busy, worker| turn_without_memory(worker) | busy)
+        {}
+    };
+    settle(&mut rig);
+    let stations = [rig.station_of(0), rig.station_of(1)];
+    for flow in 0..40 {
+        for station in stations {
+            rig.arrive_at(0, PORT1, &outbound(station, 2000 + flow, b"first"));
+        }
+    }
+    settle(&mut rig);
+    let out = rig.sent(EXT);
+    assert_eq!(out.len(), 80);
+    for (_, frame) in &out {
+        rig.arrive_at(1, EXT, &inbound(Parsed::of(frame).source.1, b"back"));
+    }
+    let parts = craft::fragments(&outbound(stations[1], 2000, &[0; 200]), 150, 1);
+    rig.arrive_at(0, PORT1, &parts[1]);
+    settle(&mut rig);
+    assert_eq!(rig.sent(PORT1).len(), 80);
+    assert_eq!(rig.workers[1].waiting(), 1);
+    rig.arrive_at(1, PORT1, &parts[0]);
+    settle(&mut rig);
+    assert_eq!(rig.sent(EXT).len(), 2);
+
+    let translators = &rig.crew.translators;
+    let (all, begin) = (SessionFilter::default(), SessionCursor::default());
+    std::thread::scope(|scope| {
+        let asker = scope.spawn(|| {
+            translators.tell(&[NatRequest::Set(Settings::default()); 100]);
+            let page = translators.sessions(&all, begin, 1000).unwrap();
+            (page.rows.len(), translators.delete_sessions(&all))
+        });
+        while !asker.is_finished() {
+            rig.workers.iter_mut().for_each(|worker| {
+                turn_without_memory(worker);
+            });
+        }
+        assert_eq!(asker.join().unwrap(), (80, Ok(80)));
+    });
+    for station in stations {
+        rig.arrive_at(0, PORT1, &outbound(station, 2000, b"again"));
+    }
+    settle(&mut rig);
+    rig.crew.clock.set(1000);
+    settle(&mut rig);
+    for worker in &rig.workers {
+        assert_eq!(worker.state().translator.usage().sessions.used, 0);
+    }
 }
