@@ -34,6 +34,7 @@ mod port;
 mod port_extras;
 mod prefix;
 mod router;
+mod router_interface;
 mod router_route;
 mod segment;
 mod subnet;
@@ -43,8 +44,7 @@ pub use addresses::AddressList;
 pub use attachment::{Attachment, Tag, Tpid, Vid};
 pub use dhcp_option::{DhcpOption, DhcpOptions, DhcpOptionsSpec};
 pub use external_gateway::{
-    CentralPort, CentralPortSpec, ExternalGateway, ExternalGatewaySpec, Filtering, OutsideGateway,
-    OutsideGatewaySpec,
+    ExternalGateway, ExternalGatewaySpec, Filtering, OutsideGateway, OutsideGatewaySpec,
 };
 pub use external_network::{External, ExternalSpec, FloatingIpGateway, FloatingIpGatewaySpec};
 pub use fdb::{FdbKey, FdbKeyError, StaticFdb, StaticFdbSpec};
@@ -62,7 +62,8 @@ pub use nat_settings::{
 pub use network::{BindingSpec, Network, NetworkSpec};
 pub use port::{Port, PortSpec};
 pub use port_extras::{AddressPair, AddressPairSpec, PortExtras};
-pub use router::{Router, RouterInterface, RouterInterfaceSpec, RouterSpec};
+pub use router::{Router, RouterSpec};
+pub use router_interface::{CentralPort, CentralPortSpec, RouterInterface, RouterInterfaceSpec};
 pub use router_route::{RouteKey, RouteKeyError, RouterRoute, RouterRouteSpec};
 pub use segment::{Segment, SegmentSpec, Vni};
 pub use subnet::{Ipv6Mode, Subnet, SubnetSpec};

@@ -1,19 +1,17 @@
 //! `routers`: the gateways of networks and the routes between them. Each has an address space of its own, a VRF.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::attachment::find;
-use super::host::check_unicast;
 use super::placed::{host_spec, resolve_host};
-use super::prefix::{check_destination, check_host_in_subnet, is_reserved_in};
+use super::prefix::{check_destination, is_reserved_in};
 use super::{
-    CentralPort, CentralPortSpec, ExternalGateway, ExternalGatewaySpec, Host, Kind, Network, Route,
-    RouteSpec, Spec, overlap,
+    ExternalGateway, ExternalGatewaySpec, Host, Kind, Network, Route, RouteSpec, RouterInterface,
+    RouterInterfaceSpec, Spec,
 };
 use crate::id::Id;
 use crate::mac::Mac;
@@ -59,68 +57,6 @@ pub struct RouterSpec {
 
 fn yes() -> bool {
     true
-}
-
-/// An interface of a router as written in the API.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RouterInterface)]
-pub struct RouterInterfaceSpec {
-    /// The network.
-    pub network: Id,
-    /// The MAC address of the gateway, the same on every host.
-    pub mac: Mac,
-    /// The addresses of the gateway with their prefix lengths: they make the connected subnets.
-    #[schema(value_type = Vec<String>, min_items = 1, examples(json!(["192.168.1.1/24", "2001:db8:1::1/64"])))]
-    pub addresses: Vec<IpNet>,
-    /// Of a distributed router with a way outside: by what the hosts without a gateway outside reach the one that has the
-    /// central gateway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub central: Option<CentralPortSpec>,
-}
-
-/// An interface of a router: the gateway of a network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RouterInterface {
-    /// The network. Further interfaces of the router in it have other MACs.
-    pub network: Handle<Network>,
-    /// The gateway's MAC address.
-    pub mac: Mac,
-    /// Its addresses, each a host's in its subnet. No two subnets of one router overlap.
-    pub addresses: Box<[IpNet]>,
-    /// By what other hosts reach the central gateway. Its host is a member of the network.
-    pub central: Option<Box<CentralPort>>,
-}
-
-impl RouterInterface {
-    /// True if it is one of the gateway's addresses.
-    #[must_use]
-    pub fn has_address(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|own| own.addr() == address)
-    }
-
-    /// The subnet of this interface that the address is in.
-    #[must_use]
-    pub fn subnet_of(&self, address: IpAddr) -> Option<IpNet> {
-        let mut subnets = self.addresses.iter().map(IpNet::trunc);
-        subnets.find(|subnet| subnet.contains(&address))
-    }
-
-    /// The link-local address that follows from the MAC (modified EUI-64, RFC 4291 appendix A).
-    #[must_use]
-    pub fn link_local(&self) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.mac.0.map(u16::from);
-        Ipv6Addr::new(
-            0xfe80,
-            0,
-            0,
-            0,
-            (a ^ 2) << 8 | b,
-            c << 8 | 0xff,
-            0xfe00 | d,
-            e << 8 | f,
-        )
-    }
 }
 
 /// A router.
@@ -263,41 +199,6 @@ impl Router {
             .position(|own| own.destination == *destination)
     }
 
-    fn resolve_interfaces(
-        spec: Vec<RouterInterfaceSpec>,
-        view: View<'_>,
-    ) -> Result<Box<[RouterInterface]>, Refusal> {
-        let mut interfaces: Vec<RouterInterface> = Vec::with_capacity(spec.len());
-        for (index, spec) in spec.into_iter().enumerate() {
-            let at = format!("/interfaces/{index}");
-            let network = find::<Network>(&spec.network, view, &format!("{at}/network"))?;
-            // Neutron makes one interface for each IPv4 subnet of a network.
-            let same = |other: &RouterInterface| other.network == network && other.mac == spec.mac;
-            if interfaces.iter().any(same) {
-                let message = format!(
-                    "the router has an interface with this MAC in {} already: give that one this address too",
-                    spec.network
-                );
-                return Err(Refusal::conflict(format!("{at}/mac"), message));
-            }
-            check_unicast(spec.mac, &format!("{at}/mac"))?;
-            check_addresses(&spec.addresses, &interfaces, &at)?;
-            let mut interface = RouterInterface {
-                network,
-                mac: spec.mac,
-                addresses: spec.addresses.into(),
-                central: None,
-            };
-            if let Some(central) = spec.central {
-                let central = CentralPort::resolve(central, &interface, &at)?;
-                interface.central = Some(Box::new(central));
-            }
-            interfaces.push(interface);
-        }
-        check_central_macs(&interfaces)?;
-        Ok(interfaces.into())
-    }
-
     /// Central ports are where there is a use for them.
     fn check_central_ports(&self) -> Result<(), Refusal> {
         let mut numbered = self.interfaces.iter().enumerate();
@@ -364,42 +265,6 @@ impl Router {
     }
 }
 
-/// A central port's MAC is no other's of its network on this router. Those of other stations are looked for later.
-fn check_central_macs(interfaces: &[RouterInterface]) -> Result<(), Refusal> {
-    for (index, own) in interfaces.iter().enumerate() {
-        let Some(central) = own.central.as_deref() else {
-            continue;
-        };
-        let at = format!("/interfaces/{index}/central");
-        let mut near = interfaces
-            .iter()
-            .filter(|other| other.network == own.network);
-        if near.any(|other| other.mac == central.mac) {
-            let message = format!(
-                "{} is a gateway's MAC, which every host has: a central port has one of its own",
-                central.mac
-            );
-            return Err(Refusal::conflict(format!("{at}/mac"), message));
-        }
-        let mut before = interfaces[..index].iter();
-        let same = |other: &&RouterInterface| {
-            let other = other
-                .central
-                .as_ref()
-                .filter(|_| other.network == own.network);
-            other.is_some_and(|other| other.mac == central.mac)
-        };
-        if before.any(|other| same(&other)) {
-            let message = format!(
-                "{} is that of another central port in this network: each has its own",
-                central.mac
-            );
-            return Err(Refusal::conflict(format!("{at}/mac"), message));
-        }
-    }
-    Ok(())
-}
-
 /// A next hop is of the destination's family.
 pub(super) fn check_family(destination: &IpNet, via: IpAddr, field: &str) -> Result<(), Refusal> {
     if destination.addr().is_ipv4() == via.is_ipv4() {
@@ -409,39 +274,6 @@ pub(super) fn check_family(destination: &IpNet, via: IpAddr, field: &str) -> Res
         "{destination} and {via} are of different address families: give a next hop of the destination's"
     );
     Err(Refusal::invalid(field, message))
-}
-
-/// The addresses of an interface, which stands at `at` behind `others` of its router.
-fn check_addresses(
-    addresses: &[IpNet],
-    others: &[RouterInterface],
-    at: &str,
-) -> Result<(), Refusal> {
-    if addresses.is_empty() {
-        let message =
-            "a gateway has an address: give one with its prefix length, as in 192.168.1.1/24";
-        return Err(Refusal::invalid(format!("{at}/addresses"), message));
-    }
-    for (index, own) in addresses.iter().enumerate() {
-        let field = format!("{at}/addresses/{index}");
-        if matches!(own.addr(), IpAddr::V6(own) if own.is_unicast_link_local()) {
-            let message =
-                format!("{own} is link-local: a gateway's follows from its MAC, leave it out");
-            return Err(Refusal::invalid(field, message));
-        }
-        check_host_in_subnet(own, &field)?;
-        let others = others.iter().flat_map(|other| &other.addresses);
-        if let Some(other) = others
-            .chain(&addresses[..index])
-            .find(|other| overlap(other, own))
-        {
-            let message = format!(
-                "{own} overlaps {other}: a router reaches each subnet by one interface and has one address in it"
-            );
-            return Err(Refusal::conflict(field, message));
-        }
-    }
-    Ok(())
 }
 
 impl Spec for RouterSpec {
@@ -481,7 +313,7 @@ impl Kind for Router {
             distributed: spec.distributed,
             host,
             names_local_host,
-            interfaces: Self::resolve_interfaces(spec.interfaces, view)?,
+            interfaces: RouterInterface::resolve_all(spec.interfaces, view)?,
             routes: spec.routes.into_iter().map(route).collect(),
             external_gateway: outside.map(Box::new),
             named_tenant: spec.tenant,
@@ -495,19 +327,13 @@ impl Kind for Router {
     }
 
     fn spec(&self, view: View<'_>) -> RouterSpec {
-        let interface = |own: &RouterInterface| RouterInterfaceSpec {
-            network: view.id_of(own.network),
-            mac: own.mac,
-            addresses: own.addresses.to_vec(),
-            central: own.central.as_deref().map(CentralPort::spec),
-        };
         let outside = self.external_gateway.as_deref();
         RouterSpec {
             id: None,
             description: self.description.as_deref().map(Into::into),
             distributed: self.distributed,
             host: host_spec(self.host, self.names_local_host, view),
-            interfaces: self.interfaces.iter().map(interface).collect(),
+            interfaces: self.interfaces.iter().map(|own| own.spec(view)).collect(),
             routes: self.routes.iter().map(RouteSpec::from).collect(),
             external_gateway: outside.map(|outside| outside.spec(self.distributed, view)),
             tenant: self.named_tenant.clone(),
@@ -591,18 +417,6 @@ impl Kind for Router {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_link_local_address_follows_from_the_mac() {
-        let interface = RouterInterface {
-            network: Handle::new(0),
-            mac: "fa:16:3e:5b:89:14".parse().unwrap(),
-            addresses: Box::default(),
-            central: None,
-        };
-        let expected: Ipv6Addr = "fe80::f816:3eff:fe5b:8914".parse().unwrap();
-        assert_eq!(interface.link_local(), expected);
-    }
 
     #[test]
     fn ten_thousand_routers_of_a_hundred_routes_are_cheap() {

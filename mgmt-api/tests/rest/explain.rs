@@ -388,7 +388,11 @@ async fn a_station_outside_finds_floating_ips_and_gateways() {
     for (to, mac) in cases {
         let question = json!({"from": "out", "to": to, "protocol": "icmp"});
         let (interface, packet) = asked(&api, question).await;
-        assert_eq!((interface.as_str(), packet.ttl), ("interfaces/small", 64), "{to}");
+        assert_eq!(
+            (interface.as_str(), packet.ttl),
+            ("interfaces/small", 64),
+            "{to}"
+        );
         assert_eq!(packet.destination_mac.to_string(), mac, "{to}");
     }
     let question = json!({"from": "vm1", "to": "192.168.1.11", "protocol": "icmp"});

@@ -5,12 +5,6 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Api, cloud, cloud_router};
 
-async fn with_cloud() -> Api {
-    let api = Api::new();
-    api.post("/v1/transaction", cloud()).await.expect(200);
-    api
-}
-
 fn floating_ip(more: Value) -> Value {
     let mut document = json!({"address": "10.100.0.7", "network": "public"});
     let members = more.as_object().unwrap().clone();
@@ -24,7 +18,7 @@ fn forwarding(protocol: &str, port: u16, to: &str) -> Value {
 
 #[tokio::test]
 async fn a_floating_ip_is_read_with_what_was_left_out() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     let shown = api
         .put("/v1/floating-ips/fip1", floating_ip(json!({"port": "vm1"})))
         .await
@@ -86,7 +80,7 @@ async fn a_floating_ip_is_read_with_what_was_left_out() {
 
 #[tokio::test]
 async fn who_translates_follows_from_router_and_port() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     // Where each is translated: on this host, on another, nowhere.
     let cases = [
         (json!({"port": "vm1"}), true, Some("this-host")),
@@ -149,7 +143,7 @@ async fn who_translates_follows_from_router_and_port() {
 
 #[tokio::test]
 async fn what_a_floating_ip_cannot_be_is_refused() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     let other = json!({
         "interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:77", "addresses": ["192.168.7.1/24"]}],
     });
@@ -294,7 +288,7 @@ async fn what_a_floating_ip_cannot_be_is_refused() {
 
 #[tokio::test]
 async fn an_address_inside_has_one_way_out() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     let other = |more: Value| {
         let mut document = floating_ip(more);
         document["address"] = "10.100.0.8".into();
@@ -377,7 +371,7 @@ async fn an_address_inside_has_one_way_out() {
 
 #[tokio::test]
 async fn what_a_floating_ip_leads_to_cannot_go_from_under_it() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     let floating_ips = json!({"put": {"floating-ips": {
         "fip1": floating_ip(json!({"port": "vm1"})),
         "fip2": {"address": "10.100.0.8", "network": "public",
@@ -440,7 +434,7 @@ async fn what_a_floating_ip_leads_to_cannot_go_from_under_it() {
 
 #[tokio::test]
 async fn a_router_that_is_not_distributed_translates_on_its_host() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     let one = json!({
         "distributed": false,
         "interfaces": [{"network": "red", "mac": "fa:16:3e:5b:89:14", "addresses": ["192.168.1.1/24"]}],
@@ -476,7 +470,7 @@ async fn a_router_that_is_not_distributed_translates_on_its_host() {
 
 #[tokio::test]
 async fn two_routers_that_could_mean_the_router_must_be_named() {
-    let api = with_cloud().await;
+    let api = Api::with_cloud().await;
     // The same addresses inside, in another network: routers are spaces of their own.
     let twin = json!({
         "interfaces": [{"network": "blue", "mac": "fa:16:3e:00:00:77", "addresses": ["192.168.1.1/24"],

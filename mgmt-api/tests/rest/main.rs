@@ -23,3 +23,4 @@ mod status;
 mod subnets;
 mod tenants;
 mod transactions;
+mod ways_outside;

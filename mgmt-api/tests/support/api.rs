@@ -100,6 +100,13 @@ impl Api {
         api
     }
 
+    /// One with a [`cloud`].
+    pub async fn with_cloud() -> Self {
+        let api = Self::new();
+        api.post("/v1/transaction", cloud()).await.expect(200);
+        api
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let builder = Request::builder().method(method).uri(path);
         let request = match body {
@@ -231,4 +238,28 @@ pub fn cloud_router() -> Value {
                 "addresses": ["10.100.0.5/24", "2001:db8:ff::5/64"]}],
         },
     })
+}
+
+/// A document with one place in it changed, or added.
+pub fn with(mut document: Value, pointer: &str, value: Value) -> Value {
+    match document.pointer_mut(pointer) {
+        Some(place) => *place = value,
+        None => {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            let parent = document.pointer_mut(parent).unwrap();
+            match parent {
+                Value::Array(list) => list.push(value),
+                object => object[name] = value,
+            }
+        }
+    }
+    document
+}
+
+/// A document without a member.
+pub fn without(mut document: Value, pointer: &str) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap();
+    parent.as_object_mut().unwrap().remove(name);
+    document
 }

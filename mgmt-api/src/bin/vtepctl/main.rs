@@ -6,6 +6,7 @@ mod compound;
 mod diff;
 mod explain;
 mod fields;
+mod nat_fields;
 mod options;
 mod output;
 mod table;

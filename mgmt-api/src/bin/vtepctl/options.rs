@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::explain::ExplainOptions;
 use crate::fields::{
-    FdbFields, FloatingIpFields, HostFields, InterfaceFields, NatSettingsFields, NetworkFields,
-    PortFields, RouteFields, RouterFields, TenantFields,
+    FdbFields, HostFields, InterfaceFields, NetworkFields, PortFields, RouteFields, RouterFields,
 };
+use crate::nat_fields::{FloatingIpFields, NatSettingsFields, TenantFields};
 
 /// Manage a vtepd: its interfaces, hosts, networks, ports, routers, floating IPs and tables.
 #[derive(Debug, Parser)]
