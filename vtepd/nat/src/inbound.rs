@@ -34,13 +34,7 @@ impl Translator {
     /// Translates a packet on its way in; see [`outbound`](Self::outbound). `rules` are those of the router that
     /// [`Externals`](vtepd_tables::translation::Externals) name for its destination.
     pub fn inbound(&mut self, rules: &Rules, packet: &mut [u8], now: u32) -> Verdict {
-        match View::new(packet) {
-            Ok(view) => {
-                let lookup = InboundLookup { view, hash: None };
-                self.inbound_view(rules, packet, &lookup, None, now)
-            }
-            Err(refusal) => refusal.into(),
-        }
+        self.inbound_bytes(rules, packet, None, now)
     }
 
     /// As [`inbound`](Self::inbound), of a fragment that another worker has [handed over](Verdict::HandOver) with its
@@ -52,10 +46,20 @@ impl Translator {
         ports: PortPair,
         now: u32,
     ) -> Verdict {
+        self.inbound_bytes(rules, packet, Some(ports), now)
+    }
+
+    fn inbound_bytes(
+        &mut self,
+        rules: &Rules,
+        packet: &mut [u8],
+        handed: Option<PortPair>,
+        now: u32,
+    ) -> Verdict {
         match View::new(packet) {
             Ok(view) => {
                 let lookup = InboundLookup { view, hash: None };
-                self.inbound_view(rules, packet, &lookup, Some(ports), now)
+                self.inbound_view(rules, packet, &lookup, handed, now)
             }
             Err(refusal) => refusal.into(),
         }
@@ -137,11 +141,7 @@ impl Translator {
         }
         let pool = rules.pool_at(view.destination);
         if pool.is_none() && !rules.is_forwarded(view.destination) {
-            return if rules.is_same_scope(view.destination) || rules.is_exempt(view.source) {
-                Ok(Verdict::Plain)
-            } else {
-                Err(Refusal::NotOurs)
-            };
+            return untranslated(rules, view);
         }
         let (protocol, ports, flags) = match (view.transport, handed) {
             (
@@ -184,17 +184,13 @@ impl Translator {
             return Ok(Err(verdict));
         }
         let key = view.fragment_key(inbound_scope(rules));
-        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        let known = match fragments.later(key, &mut with, now)? {
+        let known = match self.later_fragment(rules, key, now)? {
             Later::Held(number) => return Ok(Err(Verdict::Hold(number))),
             Later::Known(known) => known,
         };
         let owner = self.slices.outside_owner(known.ports.destination);
         if rules.pool_at(view.destination).is_some() && !self.slices.is_mine(owner) {
-            return Ok(Err(Verdict::HandOver {
-                worker: owner,
-                ports: Some(known.ports),
-            }));
+            return Ok(Err(Verdict::hand_over(owner, Some(known.ports))));
         }
         Ok(Ok(known.ports))
     }
@@ -218,10 +214,7 @@ impl Translator {
         };
         let owner = self.slices.outside_owner(ports.destination);
         let target = if pool.is_some() && !self.slices.is_mine(owner) {
-            Ok(Target::Other(Verdict::HandOver {
-                worker: owner,
-                ports: Some(ports),
-            }))
+            Ok(Target::Other(Verdict::hand_over(owner, Some(ports))))
         } else {
             self.inbound_target(rules, view, pool, segment, now)
         };
@@ -234,8 +227,7 @@ impl Translator {
             Ok(_) => Ok(known),
         };
         let key = view.fragment_key(inbound_scope(rules));
-        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        fragments.first(key, told, Direction::Inbound, &mut with, now)?;
+        self.first_fragment(rules, key, told, Direction::Inbound, now)?;
         Ok(finish(packet, view, target?))
     }
 
@@ -246,10 +238,7 @@ impl Translator {
             view.identification,
             view.protocol,
         );
-        (!self.slices.is_mine(worker)).then_some(Verdict::HandOver {
-            worker,
-            ports: None,
-        })
+        (!self.slices.is_mine(worker)).then(|| Verdict::hand_over(worker, None))
     }
 
     #[inline]
@@ -273,10 +262,7 @@ impl Translator {
         };
         let owner = self.slices.outside_owner(ports.destination);
         if !self.slices.is_mine(owner) {
-            return Ok(Target::Other(Verdict::HandOver {
-                worker: owner,
-                ports: None,
-            }));
+            return Ok(Target::Other(Verdict::hand_over(owner, None)));
         }
         if !self.pools.is_open(pool) {
             return Err(Refusal::PoolClosed);
@@ -390,11 +376,7 @@ impl Translator {
         let floating = rules.floating_inside(view.destination);
         let pool = rules.pool_at(view.destination);
         if floating.is_none() && pool.is_none() && !rules.is_forwarded(view.destination) {
-            return if rules.is_same_scope(view.destination) || rules.is_exempt(view.source) {
-                Ok(Verdict::Plain)
-            } else {
-                Err(Refusal::NotOurs)
-            };
+            return untranslated(rules, view);
         }
         let quote = Quote::new(packet, view)?;
         // Errors go to who has sent what they quote.
@@ -408,12 +390,9 @@ impl Translator {
                 Err(verdict) => return Ok(verdict),
             },
         };
+        let outer = To::address(Side::Destination, to.address);
         quote.rewrite(packet, view, to);
-        let outer = Place {
-            l4: None,
-            ..Place::of(view)
-        };
-        rewrite::apply(packet, outer, To::address(Side::Destination, to.address));
+        rewrite::address(packet, view, outer);
         Ok(Verdict::Translated { hairpin: false })
     }
 
@@ -434,10 +413,7 @@ impl Translator {
         };
         let worker = self.slices.outside_owner(ports.source);
         if !self.slices.is_mine(worker) {
-            return Ok(Err(Verdict::HandOver {
-                worker,
-                ports: None,
-            }));
+            return Ok(Err(Verdict::hand_over(worker, None)));
         }
         if !self.pools.is_open(pool) {
             return Err(Refusal::PoolClosed);
@@ -454,6 +430,15 @@ impl Translator {
             .get(number)
             .ok_or(Refusal::QuoteUnknown)?;
         Ok(Ok(session.key.inside()))
+    }
+}
+
+/// To an address that nothing stands for here.
+fn untranslated(rules: &Rules, view: &View) -> Result<Verdict, Refusal> {
+    if rules.is_same_scope(view.destination) || rules.is_exempt(view.source) {
+        Ok(Verdict::Plain)
+    } else {
+        Err(Refusal::NotOurs)
     }
 }
 

@@ -145,7 +145,7 @@ impl Translator {
             .slices
             .inside_owner(rules.router(), Ipv4Addr::from_bits(view.source));
         if !self.slices.is_mine(owner) {
-            return Ok(hand_over(owner));
+            return Ok(Verdict::hand_over(owner, None));
         }
         let segment = match view.transport {
             Transport::Ports {
@@ -202,8 +202,7 @@ impl Translator {
         };
         let target = self.outbound_target(rules, view, segment, now);
         let told = target.as_ref().map(|_| known).map_err(|refusal| *refusal);
-        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        fragments.first(key, told, Direction::Outbound, &mut with, now)?;
+        self.first_fragment(rules, key, told, Direction::Outbound, now)?;
         Ok((target?, known))
     }
 
@@ -218,8 +217,7 @@ impl Translator {
         now: u32,
     ) -> Result<Verdict, Refusal> {
         let key = view.fragment_key(outbound_scope(rules));
-        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        let known = match fragments.later(key, &mut with, now)? {
+        let known = match self.later_fragment(rules, key, now)? {
             Later::Held(number) => return Ok(Verdict::Hold(number)),
             Later::Known(known) => known,
         };
@@ -306,11 +304,7 @@ impl Translator {
         };
         // The sender may be a router inside, between the host and us: it has no address outside but the host's.
         let source = rules.floating_outside(view.source).unwrap_or(known_outside);
-        let outer = Place {
-            l4: None,
-            ..Place::of(view)
-        };
-        rewrite::apply(packet, outer, To::address(Side::Source, source));
+        rewrite::address(packet, view, To::address(Side::Source, source));
         Ok(translated(externals, view.destination))
     }
 
@@ -340,7 +334,7 @@ impl Translator {
             .slices
             .inside_owner(rules.router(), Ipv4Addr::from_bits(inside.address));
         if !self.slices.is_mine(owner) {
-            return Ok(Err(hand_over(owner)));
+            return Ok(Err(Verdict::hand_over(owner, None)));
         }
         let remote = remote(protocol, quote.source, ports.source);
         let key = InsideKey::new(rules.router().get(), protocol, inside, remote);
@@ -391,13 +385,6 @@ fn first_state(protocol: Protocol, flags: u8) -> Option<State> {
         Protocol::Tcp => State::opened_by(flags, Direction::Outbound),
         Protocol::Udp => Some(State::Open),
         Protocol::Icmp => (flags == icmp::ECHO_REQUEST).then_some(State::Open),
-    }
-}
-
-fn hand_over(worker: u16) -> Verdict {
-    Verdict::HandOver {
-        worker,
-        ports: None,
     }
 }
 

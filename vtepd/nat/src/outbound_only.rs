@@ -398,10 +398,7 @@ impl Translator {
     fn not_mine_v6(&self, rules: &Rules, [high, low]: [u64; 2]) -> Option<Verdict> {
         let inside = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
         let worker = self.slices.inside_owner_v6(rules.router(), inside);
-        (!self.slices.is_mine(worker)).then_some(Verdict::HandOver {
-            worker,
-            ports: None,
-        })
+        (!self.slices.is_mine(worker)).then(|| Verdict::hand_over(worker, None))
     }
 
     fn used_v6(&mut self, number: u32, segment: SegmentV6, direction: Direction, now: u32) {
@@ -463,8 +460,7 @@ impl Translator {
             Err(refusal) => Err(refusal),
         };
         let key = self.fragment_key_v6(rules, view, fragment.identification);
-        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        fragments.first(key, told, Direction::Inbound, &mut with, now)?;
+        self.first_fragment(rules, key, told, Direction::Inbound, now)?;
         verdict
     }
 
@@ -534,8 +530,7 @@ impl Translator {
     ) -> Result<Verdict, Refusal> {
         let identification = view.fragment.map_or(0, |fragment| fragment.identification);
         let key = self.fragment_key_v6(rules, view, identification);
-        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        Ok(match fragments.later(key, &mut with, now)? {
+        Ok(match self.later_fragment(rules, key, now)? {
             Later::Held(number) => Verdict::Hold(number),
             Later::Known(_) => Verdict::Plain,
         })

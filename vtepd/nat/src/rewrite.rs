@@ -135,6 +135,15 @@ pub(crate) fn apply(bytes: &mut [u8], place: Place, to: To) -> Delta {
     all
 }
 
+/// Writes a new address into a packet whose transport does not cover it: an ICMP error.
+pub(crate) fn address(bytes: &mut [u8], view: &View, to: To) {
+    let header = Place {
+        l4: None,
+        ..Place::of(view)
+    };
+    apply(bytes, header, to);
+}
+
 /// Gives a packet another identification.
 pub(crate) fn identify(bytes: &mut [u8], identification: u16) {
     let (Some(old), Some(check)) = (short(bytes, IDENTIFICATION), short(bytes, CHECKSUM)) else {

@@ -1,11 +1,12 @@
 //! One worker's translator: its tables, and time.
 
+use vtepd_tables::translation::Rules;
 use vtepd_wire::hash::KeyedHash;
 
 use crate::blocks::Blocks;
 use crate::bounded::Bounded;
 use crate::event::Event;
-use crate::fragments::{Fragments, With};
+use crate::fragments::{Fragments, Known, Later, With};
 use crate::holds::Holds;
 use crate::identification::Identifications;
 use crate::key::Protocol;
@@ -19,6 +20,7 @@ use crate::session::Sessions;
 use crate::settings::{Capacity, Limits, Settings};
 use crate::slices::Slices;
 use crate::subscriber::{SubscriberUsage, Subscribers};
+use crate::tcp::Direction;
 use crate::unsolicited::{Awaited, Unsolicited};
 use crate::verdict::{Fate, Refusal, Release};
 use crate::wheel::Wheel;
@@ -345,8 +347,32 @@ impl Translator {
         Some(session.last_seen.saturating_add(lasts))
     }
 
+    /// A first fragment was translated or refused: those that follow it, and those that wait, go the same way.
+    pub(crate) fn first_fragment(
+        &mut self,
+        rules: &Rules,
+        key: u128,
+        told: Result<Known, Refusal>,
+        direction: Direction,
+        now: u32,
+    ) -> Result<(), Refusal> {
+        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
+        fragments.first(key, told, direction, &mut with, now)
+    }
+
+    /// What the first fragment of a datagram has told, or the number under which a later one waits for it.
+    pub(crate) fn later_fragment(
+        &mut self,
+        rules: &Rules,
+        key: u128,
+        now: u32,
+    ) -> Result<Later, Refusal> {
+        let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
+        fragments.later(key, &mut with, now)
+    }
+
     /// What fragments need besides their own table.
-    pub(crate) fn fragments_with(&mut self, subscriber: u16) -> (&mut Fragments, With<'_>) {
+    fn fragments_with(&mut self, subscriber: u16) -> (&mut Fragments, With<'_>) {
         let with = With {
             holds: &mut self.holds,
             subscribers: &mut self.subscribers,

@@ -42,6 +42,13 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
+impl Verdict {
+    #[inline(always)]
+    pub(crate) const fn hand_over(worker: u16, ports: Option<PortPair>) -> Self {
+        Self::HandOver { worker, ports }
+    }
+}
+
 /// What becomes of a packet that was held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Release {
