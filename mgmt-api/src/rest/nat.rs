@@ -46,8 +46,8 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
         "Show what tenants use of address translation, and their limits",
     )
     .description(
-        "On this host. A router that names no tenant is listed by its own identifier. Each worker counts for itself: a limit \
-         is reached when one of them has.",
+        "On this host. A router that names no tenant is listed by its own identifier. Each worker has an equal share of a \
+         limit, which is reached when one of them has used up its own.",
     )
     .json(200, "All of them.", page_of(tenant))
     .refused(Code::Unhealthy, ASKED);
