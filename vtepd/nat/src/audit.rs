@@ -15,7 +15,7 @@ impl Translator {
         self.audit_sessions()?;
         self.audit_ports()?;
         self.audit_blocks()?;
-        self.outbound_only.audit()
+        self.flows.audit()
     }
 
     /// Each session is found from both sides, no two share a tuple on either, and all that is counted is counted right.

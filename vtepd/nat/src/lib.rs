@@ -23,7 +23,7 @@
 //! | how a session begins and ends | `open.rs`, `tcp.rs`, `wheel.rs` |
 //! | what a packet meets on its way | `view.rs`, `outbound.rs`, `inbound.rs`, `rewrite.rs` |
 //! | ICMP errors, fragments, SYNs nobody waits for | `quote.rs`, `fragments.rs`, `identification.rs`, `unsolicited.rs`, `holds.rs` |
-//! | IPv6, which is not translated | `outbound_only.rs`, `view_v6.rs` |
+//! | IPv6, which is not translated | `outbound_only.rs`, `flow.rs`, `view_v6.rs` |
 //! | which worker owns what | `slices.rs` |
 //! | what is kept, and how it is found | `session.rs`, `mapping.rs`, `ports.rs`, `index.rs`, `slab.rs`, `list.rs` |
 //! | ports in blocks, and the log of who had which | `blocks.rs`, `log.rs` |
@@ -43,6 +43,7 @@ mod audit;
 mod blocks;
 mod bounded;
 mod event;
+mod flow;
 mod fragments;
 mod holds;
 mod identification;

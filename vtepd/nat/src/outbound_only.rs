@@ -20,302 +20,19 @@ use core::net::Ipv6Addr;
 
 use vtepd_tables::VrfIndex;
 use vtepd_tables::translation::Rules;
-use vtepd_wire::hash::KeyedHash;
 use vtepd_wire::icmpv6;
 use vtepd_wire::ipv4::{PROTOCOL_ICMPV6, PROTOCOL_TCP};
 use vtepd_wire::tcp::{FIN, RST};
 
 use crate::event::Event;
+use crate::flow::FlowKey;
 use crate::fragments::{Known, Later};
-use crate::index::Index;
-use crate::list::{Linked, Links};
-use crate::settings::{Timeouts, UnsolicitedSyn};
-use crate::slab::Slab;
-use crate::subscriber::Subscribers;
+use crate::settings::UnsolicitedSyn;
 use crate::tcp::{Direction, State};
 use crate::translator::Translator;
 use crate::unsolicited::Awaited;
 use crate::verdict::{PortPair, Refusal, Verdict};
 use crate::view_v6::{Carries, SegmentV6, ViewV6};
-use crate::wheel::{ByTime, Timed, Timer, Wheel};
-
-/// Routers whose epochs are kept: all that an index can name.
-const ROUTERS: usize = 1 << 16;
-/// Due sessions that are cleared away to make room for a new one.
-const ROOM_WORK: u32 = 16;
-
-/// What a session is found by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct FlowKey {
-    inside: [u64; 2],
-    remote: [u64; 2],
-    /// Router 16, protocol 8, inside port 16, remote port 16; the identifier of an echo is the inside port.
-    rest: u64,
-}
-
-impl FlowKey {
-    fn new(
-        router: VrfIndex,
-        inside: [u64; 2],
-        remote: [u64; 2],
-        protocol: u8,
-        inside_port: u16,
-        remote_port: u16,
-    ) -> Self {
-        let remote_port = match protocol {
-            PROTOCOL_ICMPV6 => 0,
-            _ => remote_port,
-        };
-        Self {
-            inside,
-            remote,
-            rest: u64::from(router.get()) << 40
-                | u64::from(protocol) << 32
-                | u64::from(inside_port) << 16
-                | u64::from(remote_port),
-        }
-    }
-
-    fn router(&self) -> u16 {
-        (self.rest >> 40) as u16
-    }
-
-    fn protocol(&self) -> u8 {
-        (self.rest >> 32) as u8
-    }
-}
-
-/// A session: one cache line.
-#[derive(Clone, Debug, Default)]
-#[repr(C, align(64))]
-pub(crate) struct Flow {
-    key: FlowKey,
-    /// The second of the last packet that counts.
-    last_seen: u32,
-    timer: Timer,
-    subscriber: u16,
-    /// Of its router, when it was opened: those of earlier ones are over.
-    epoch: u16,
-    state: State,
-}
-
-impl Flow {
-    fn deadline(&self, timeouts: &Timeouts) -> u32 {
-        let lasts = match self.key.protocol() {
-            PROTOCOL_TCP if self.state.is_established() => timeouts.tcp_established,
-            PROTOCOL_TCP => timeouts.tcp_transitory,
-            PROTOCOL_ICMPV6 => timeouts.icmp,
-            _ => timeouts.udp,
-        };
-        self.last_seen.saturating_add(lasts)
-    }
-}
-
-impl Linked<ByTime> for Flow {
-    fn links(&mut self) -> &mut Links {
-        &mut self.timer.links
-    }
-}
-
-impl Timed for Flow {
-    fn timer(&mut self) -> &mut Timer {
-        &mut self.timer
-    }
-}
-
-/// All of one worker's.
-pub(crate) struct OutboundOnly {
-    pub(crate) slab: Slab<Flow>,
-    index: Index,
-    wheel: Wheel,
-    hash: KeyedHash,
-    /// Of each router: raised to end its sessions at once, however many they are.
-    epochs: Box<[u16]>,
-    /// Places still to be looked at for sessions of earlier epochs.
-    sweep: u32,
-    /// Sessions refused because the table was full.
-    pub(crate) refused: u64,
-    /// The second of the last event about that, plus one.
-    told: u32,
-}
-
-impl OutboundOnly {
-    pub(crate) fn new(capacity: u32, hash: KeyedHash, now: u32) -> Self {
-        Self {
-            slab: Slab::new(capacity),
-            index: Index::new(capacity),
-            wheel: Wheel::new(now),
-            hash,
-            epochs: vec![0; ROUTERS].into_boxed_slice(),
-            sweep: 0,
-            refused: 0,
-            told: 0,
-        }
-    }
-
-    fn hash(&self, key: &FlowKey) -> u64 {
-        let ([a, b], [c, d]) = (key.inside, key.remote);
-        self.hash.hash_words([key.rest, a, b, c, d])
-    }
-
-    fn epoch(&self, router: u16) -> u16 {
-        self.epochs.get(usize::from(router)).copied().unwrap_or(0)
-    }
-
-    fn find(&self, key: &FlowKey) -> Option<u32> {
-        self.index.find(self.hash(key), |number| {
-            self.slab.get(number).is_some_and(|flow| flow.key == *key)
-        })
-    }
-
-    /// The session with this key whose time is not over.
-    fn live(
-        &mut self,
-        key: &FlowKey,
-        timeouts: &Timeouts,
-        subscribers: &mut Subscribers,
-        now: u32,
-    ) -> Option<u32> {
-        let number = self.find(key)?;
-        let flow = self.slab.get(number)?;
-        if flow.epoch == self.epoch(key.router()) && flow.deadline(timeouts) > now {
-            return Some(number);
-        }
-        self.end(number, subscribers);
-        None
-    }
-
-    pub(crate) fn is_live(&self, key: &FlowKey, timeouts: &Timeouts, now: u32) -> bool {
-        self.find(key)
-            .and_then(|number| self.slab.get(number))
-            .is_some_and(|flow| {
-                flow.epoch == self.epoch(key.router()) && flow.deadline(timeouts) > now
-            })
-    }
-
-    fn enter(&mut self, flow: Flow, timeouts: &Timeouts) -> Option<u32> {
-        let (hash, deadline) = (self.hash(&flow.key), flow.deadline(timeouts));
-        let number = self.slab.insert(flow)?;
-        self.index.insert(hash, number);
-        self.wheel.arm(&mut self.slab, number, deadline);
-        Some(number)
-    }
-
-    /// A packet of a session has passed.
-    fn used(
-        &mut self,
-        number: u32,
-        segment: SegmentV6,
-        direction: Direction,
-        inbound_refresh: bool,
-        timeouts: &Timeouts,
-        now: u32,
-    ) {
-        let Some(flow) = self.slab.get_mut(number) else {
-            return;
-        };
-        let tcp = segment.protocol == PROTOCOL_TCP;
-        if (direction == Direction::Outbound || tcp || inbound_refresh) && flow.last_seen != now {
-            flow.last_seen = now;
-        }
-        if tcp {
-            let after = flow.state.after(segment.flags, direction);
-            if after != flow.state {
-                flow.state = after;
-                let deadline = flow.deadline(timeouts);
-                self.wheel.advance(&mut self.slab, number, deadline);
-            }
-        }
-    }
-
-    fn end(&mut self, number: u32, subscribers: &mut Subscribers) {
-        self.wheel.disarm(&mut self.slab, number);
-        self.clear(number, subscribers);
-    }
-
-    /// Ends a session that the wheel has given up.
-    fn clear(&mut self, number: u32, subscribers: &mut Subscribers) {
-        let Some(flow) = self.slab.get(number) else {
-            return;
-        };
-        let (hash, subscriber) = (self.hash(&flow.key), flow.subscriber);
-        self.index.remove(hash, number);
-        self.slab.remove(number);
-        subscribers.remove_session(subscriber);
-    }
-
-    /// Sessions whose time is over. `true` when work was left.
-    fn end_due(
-        &mut self,
-        timeouts: &Timeouts,
-        subscribers: &mut Subscribers,
-        now: u32,
-        mut work: u32,
-    ) -> bool {
-        while let Some(number) = self.wheel.due(&mut self.slab, now, &mut work) {
-            match self.slab.get(number).map(|flow| flow.deadline(timeouts)) {
-                // It was used since it was hung up.
-                Some(deadline) if deadline > now => {
-                    self.wheel.arm(&mut self.slab, number, deadline);
-                }
-                _ => self.clear(number, subscribers),
-            }
-        }
-        work == 0
-    }
-
-    /// Sessions of earlier epochs. `true` when work was left.
-    fn end_earlier(&mut self, subscribers: &mut Subscribers, work: u32) -> bool {
-        for _ in 0..work.min(self.sweep) {
-            self.sweep -= 1;
-            let Some(flow) = self.slab.get(self.sweep) else {
-                continue;
-            };
-            let over = flow.epoch != self.epoch(flow.key.router());
-            if flow.state != State::Vacant && over {
-                self.end(self.sweep, subscribers);
-            }
-        }
-        self.sweep > 0
-    }
-
-    /// Lets time pass. `true` when work was left.
-    pub(crate) fn tick(
-        &mut self,
-        timeouts: &Timeouts,
-        subscribers: &mut Subscribers,
-        now: u32,
-        work: u32,
-    ) -> bool {
-        let due = self.end_due(timeouts, subscribers, now, work);
-        self.end_earlier(subscribers, work) || due
-    }
-
-    /// See [`Translator::audit`]: each session is found, and no other with its key.
-    pub(crate) fn audit(&self) -> Result<(), String> {
-        let places = 0..self.slab.capacity() as u32;
-        let flow = |number: u32| self.slab.get(number);
-        let live = |number: &u32| flow(*number).is_some_and(|flow| flow.state != State::Vacant);
-        for number in places.clone().filter(live) {
-            if flow(number).is_some_and(|flow| self.find(&flow.key) != Some(number)) {
-                return Err(format!(
-                    "IPv6 session {number} is not found, or another with its key"
-                ));
-            }
-        }
-        let (counted, used) = (places.filter(live).count(), self.slab.used());
-        if counted != used {
-            return Err(format!(
-                "{used} places are taken for {counted} IPv6 sessions"
-            ));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.slab.bytes() + self.index.bytes() + self.wheel.bytes() + size_of_val(&*self.epochs)
-    }
-}
 
 impl Translator {
     /// May this IPv6 packet of a router go out, and what does it let in? `packet` begins with its IP header and holds its
@@ -350,9 +67,8 @@ impl Translator {
             destination,
         );
         let (timeouts, subscribers) = (&self.settings.timeouts, &mut self.subscribers);
-        let number = self.outbound_only.live(&key, timeouts, subscribers, now);
-        let (number, state) = (number, opened_by(segment));
-        match (number, state) {
+        let number = self.flows.live(&key, timeouts, subscribers, now);
+        match (number, opened_by(segment)) {
             (Some(number), _) => {
                 self.used_v6(number, segment, Direction::Outbound, now);
                 Verdict::Plain
@@ -386,13 +102,9 @@ impl Translator {
     }
 
     /// Ends a router's IPv6 sessions at once: to be done on every worker when it is removed, before its index is given to
-    /// another, and when it lets everything in again.
+    /// another.
     pub fn end_outbound_only(&mut self, router: VrfIndex) {
-        let table = &mut self.outbound_only;
-        if let Some(epoch) = table.epochs.get_mut(usize::from(router.get())) {
-            *epoch = epoch.wrapping_add(1);
-            table.sweep = table.slab.capacity() as u32;
-        }
+        self.flows.end_all_of(router);
     }
 
     fn not_mine_v6(&self, rules: &Rules, [high, low]: [u64; 2]) -> Option<Verdict> {
@@ -404,7 +116,7 @@ impl Translator {
     fn used_v6(&mut self, number: u32, segment: SegmentV6, direction: Direction, now: u32) {
         let settings = &self.settings;
         let (refresh, timeouts) = (settings.inbound_refresh, &settings.timeouts);
-        self.outbound_only
+        self.flows
             .used(number, segment, direction, refresh, timeouts, now);
     }
 
@@ -418,27 +130,16 @@ impl Translator {
     ) -> Result<(), Refusal> {
         let subscriber = rules.subscriber();
         self.admit_subscriber(subscriber, false, now)?;
-        let (table, timeouts) = (&mut self.outbound_only, &self.settings.timeouts);
-        if table.slab.is_full() {
-            table.end_due(timeouts, &mut self.subscribers, now, ROOM_WORK);
-        }
-        let flow = Flow {
-            key,
-            last_seen: now,
-            subscriber: subscriber.0,
-            epoch: table.epoch(key.router()),
-            state,
-            ..Flow::default()
-        };
-        if table.enter(flow, timeouts).is_none() {
-            table.refused += 1;
-            if table.told != now.wrapping_add(1) {
-                table.told = now.wrapping_add(1);
+        let (timeouts, subscribers) = (&self.settings.timeouts, &mut self.subscribers);
+        let room = self
+            .flows
+            .open(key, state, subscriber.0, timeouts, subscribers, now);
+        if !room {
+            if self.flows.tell(now) {
                 self.events.push(Event::OutboundOnlyFull);
             }
             return Err(Refusal::OutboundOnlyFull);
         }
-        self.subscribers.add_session(subscriber.0);
         Ok(())
     }
 
@@ -489,7 +190,7 @@ impl Translator {
             ports.source,
         );
         let (timeouts, subscribers) = (&self.settings.timeouts, &mut self.subscribers);
-        if let Some(number) = self.outbound_only.live(&key, timeouts, subscribers, now) {
+        if let Some(number) = self.flows.live(&key, timeouts, subscribers, now) {
             self.used_v6(number, segment, Direction::Inbound, now);
             return Ok(Verdict::Plain);
         }
@@ -542,13 +243,7 @@ impl Translator {
         let router = u64::from(rules.router().get());
         let ([a, b], [c, d]) = (view.source, view.destination);
         let words = [router << 32 | u64::from(identification), a, b, c, d];
-        let half = |number: u64| {
-            let hash = &self.outbound_only.hash;
-            let [word, rest @ ..] = words;
-            let [a, b, c, d] = rest;
-            u128::from(hash.hash_words([number, word, a, b, c, d]))
-        };
-        1 << 127 | half(1) << 64 | half(2)
+        1 << 127 | self.flows.digest(words)
     }
 
     /// An ICMPv6 error about a packet that went out (REC-10, REC-18, REC-36): its session is looked up and left as it is.
@@ -576,7 +271,7 @@ impl Translator {
             segment.ports.destination,
         );
         let timeouts = &self.settings.timeouts;
-        if self.outbound_only.is_live(&key, timeouts, now) {
+        if self.flows.is_live(&key, timeouts, now) {
             Ok(Verdict::Plain)
         } else {
             Err(Refusal::QuoteUnknown)
@@ -609,15 +304,5 @@ fn opened_by(segment: SegmentV6) -> Option<State> {
         // Its answer is of nobody's session.
         PROTOCOL_ICMPV6 => (segment.flags == icmpv6::ECHO_REQUEST).then_some(State::Open),
         _ => Some(State::Open),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_is_one_cache_line() {
-        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (64, 64));
     }
 }

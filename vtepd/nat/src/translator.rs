@@ -6,13 +6,13 @@ use vtepd_wire::hash::KeyedHash;
 use crate::blocks::Blocks;
 use crate::bounded::Bounded;
 use crate::event::Event;
+use crate::flow::Flows;
 use crate::fragments::{Fragments, Known, Later, With};
 use crate::holds::Holds;
 use crate::identification::Identifications;
 use crate::key::Protocol;
 use crate::log::LogRecord;
 use crate::mapping::Mappings;
-use crate::outbound_only::OutboundOnly;
 use crate::peers::Peers;
 use crate::pool::{PoolError, PoolIndex, PoolOwner, PoolState, Pools, SubscriberIndex};
 use crate::ports::{Ports, Random};
@@ -43,7 +43,7 @@ pub struct Translator {
     pub(crate) fragments: Fragments,
     pub(crate) holds: Holds,
     pub(crate) unsolicited: Unsolicited,
-    pub(crate) outbound_only: OutboundOnly,
+    pub(crate) flows: Flows,
     pub(crate) events: Bounded<Event>,
     pub(crate) log: Bounded<LogRecord>,
     pub(crate) random: Random,
@@ -132,7 +132,7 @@ impl Translator {
             fragments: Fragments::new(capacity.datagrams, hash),
             holds: Holds::new(capacity.held),
             unsolicited: Unsolicited::new(capacity.held),
-            outbound_only: OutboundOnly::new(capacity.outbound_only, hash, now),
+            flows: Flows::new(capacity.outbound_only, hash, now),
             events: Bounded::new(EVENTS),
             log: Bounded::new(capacity.log as usize),
             random: Random::new(draw),
@@ -209,12 +209,12 @@ impl Translator {
         Usage {
             sessions: table(&self.sessions.slab),
             mappings: table(&self.mappings.slab),
-            outbound_only: table(&self.outbound_only.slab),
+            outbound_only: table(&self.flows.slab),
             blocks: table(self.blocks.slab()),
             datagrams: self.fragments.used(),
             held: self.holds.slab.used(),
             sessions_refused: self.sessions_refused,
-            outbound_only_refused: self.outbound_only.refused,
+            outbound_only_refused: self.flows.refused,
             events_lost: self.events.lost(),
             log_lost: self.log.lost(),
             bytes: self.bytes(),
@@ -235,7 +235,7 @@ impl Translator {
             + self.unsolicited.bytes()
             + self.events.bytes()
             + self.log.bytes()
-            + self.outbound_only.bytes()
+            + self.flows.bytes()
     }
 
     /// The next event.
@@ -266,10 +266,7 @@ impl Translator {
             .expire(now, lifetime, holds, subscribers, &mut left);
         self.answer_unsolicited(now);
         let timeouts = &self.settings.timeouts;
-        let ended = ended
-            | self
-                .outbound_only
-                .tick(timeouts, &mut self.subscribers, now, work);
+        let ended = ended | self.flows.tick(timeouts, &mut self.subscribers, now, work);
         ended || closed || rested || left == 0
     }
 
@@ -323,7 +320,7 @@ impl Translator {
                 }
                 Awaited::Flow(key) => {
                     let timeouts = &self.settings.timeouts;
-                    self.outbound_only.is_live(&key, timeouts, now)
+                    self.flows.is_live(&key, timeouts, now)
                 }
             };
             let fate = if met {

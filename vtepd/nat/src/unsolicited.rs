@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::flow::FlowKey;
 use crate::key::OutsideKey;
-use crate::outbound_only::FlowKey;
 
 /// Seconds that an unsolicited SYN is kept (RFC 5382, REQ-4: at least 6).
 pub(crate) const PATIENCE: u32 = 6;
