@@ -12,7 +12,7 @@
 //!                     Mapping ─ Ports ─ Pool          tick(): wheel, rest, fragments
 //! ```
 //!
-//! What comes in is a packet from its IP header on, with the [`Rules`](vtepd_tables::translation::Rules) of its router and the second; what comes out is
+//! What comes in is a packet from its IP header on, with the [`Rules`] of its router and the second; what comes out is
 //! the packet rewritten in place and a [`Verdict`]. What should be translated and cannot be is
 //! [refused](Refusal) with its reason; it never leaves untranslated. Nothing here allocates after
 //! [`Translator::new`], locks, or knows of MACs, mbufs and routes.
