@@ -9,6 +9,7 @@
 //! | `guards` | what ports may send |
 //! | `services` | DHCP and router advertisements |
 //! | `metadata` | who may ask the metadata proxy |
+//! | `translation` | ways outside, floating IPs, tenants |
 //! | `neighbours` | stations that no port names |
 //! | `explain` | one packet, told step by step |
 //! | `histories` | random transactions against a daemon that knows only where they end |
@@ -21,6 +22,7 @@ mod metadata;
 mod neighbours;
 mod routers;
 mod services;
+mod translation;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -204,6 +206,7 @@ impl Bench {
         let mut io = MemoryIo::default();
         let mut burst = Burst::new();
         burst.push(MemoryPacket::new(frame));
+        self.state.attend();
         self.reader.online();
         let tables = self.reader.view();
         self.pipeline.process(

@@ -1,0 +1,822 @@
+//! Translation: documents in, translated frames out.
+//!
+//! ```text
+//!   red1 .5 ─ red  10.1.0.0/24 ┐                    ┌ QG .5 (SNAT)        ┌─ NEXT .1 ─ FAR
+//!                              ├ r1 ─ public, flat ─┤                ─────┤
+//!   blue1 .5 ─ blue 10.2.0.0/24┘   203.0.113.0/24   └ FG (floating IPs)   └─ OUT .14
+//! ```
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mgmt_api::events::{Event, EventSink, Heard, Listener, NatLimit};
+use mgmt_api::resources::Router;
+use mgmt_api::translation::{
+    NatPoolState, SessionCursor, SessionProtocol, SessionQuery, SessionState,
+};
+use vtepd_wire::{arp, icmp, tcp};
+
+use super::super::aside::Superseded;
+use super::routers::ROUTED;
+use super::*;
+
+/// The external network is on an interface of its own.
+const EXT: InterfaceIndex = VM;
+const QG: &str = "fa:16:3e:70:00:05";
+const QG_IP: &str = "203.0.113.5";
+const FG: &str = "fa:16:3e:7d:00:02";
+const NEXT: &str = "02:00:00:00:0e:01";
+const NEXT_IP: &str = "203.0.113.1";
+const OUT: &str = "02:00:00:00:0e:14";
+const OUT_IP: &str = "203.0.113.14";
+/// Behind the next hop.
+const FAR: &str = "198.18.7.80";
+const FIP: &str = "203.0.113.7";
+const SG_RED: &str = "fa:16:3e:5a:00:01";
+
+const HM1: &str = "fa:16:3f:00:00:01";
+const HM2: &str = "fa:16:3f:00:00:02";
+const GW_RED: &str = "fa:16:3e:01:00:01";
+const GW_BLUE: &str = "fa:16:3e:01:00:02";
+const RED1: &str = "fa:16:3e:00:01:05";
+const RED2: &str = "fa:16:3e:00:01:06";
+const BLUE1: &str = "fa:16:3e:00:02:05";
+const RED_VLAN: u16 = 11;
+const BLUE_VLAN: u16 = 12;
+
+const PUBLIC: &str = r#"{ "segment": { "type": "flat", "interface": "vm1" }, "mtu": 1500,
+  "subnets": [{ "cidr": "203.0.113.0/24", "gateway": "203.0.113.1", "dhcp": false }],
+  "external": { "floating_ip_gateways": [{ "mac": "fa:16:3e:7d:00:02" }] } }"#;
+
+/// The gateway outside is on this host, or on another.
+const HERE: &str = "";
+const H2: &str = r#""host": "h2", "#;
+
+/// The router's document: where its gateway is, whether it has central ports or is on this host alone, and what else its
+/// way outside has.
+fn r1(host: &str, central: bool, rest: &str) -> String {
+    let port = |network: &str, mac: &str| match central {
+        true => format!(
+            r#", "central": {{ "mac": "fa:16:3e:5a:00:0{mac}", "addresses": ["10.{network}.0.11"] }}"#
+        ),
+        false => String::new(),
+    };
+    let (red, blue) = (port("1", "1"), port("2", "2"));
+    format!(
+        r#"{{ "distributed": {central}, "interfaces": [
+            {{ "network": "red", "mac": "{GW_RED}", "addresses": ["10.1.0.1/24"]{red} }},
+            {{ "network": "blue", "mac": "{GW_BLUE}", "addresses": ["10.2.0.1/24"]{blue} }}],
+        "external_gateway": {{ "network": "public", {rest}
+            "gateways": [{{ {host} "mac": "{QG}", "addresses": ["{QG_IP}/24"] }}] }} }}"#
+    )
+}
+
+/// The same router without its way outside.
+fn without_way(router: &str) -> String {
+    let (inside, _) = router.split_once(r#""external_gateway""#).unwrap();
+    format!("{} }}", inside.trim_end().trim_end_matches(','))
+}
+
+fn put(kinds: &str) -> String {
+    format!(r#"{{ "put": {{ {kinds} }} }}"#)
+}
+
+/// A SYN, unless other flags are given.
+fn tcp_out(source: &str, port: u16, to: &str, flags: u8) -> Vec<u8> {
+    let (gateway, mac, vlan) = match source.starts_with("10.1.") {
+        true => (GW_RED, RED1, RED_VLAN),
+        false => (GW_BLUE, BLUE1, BLUE_VLAN),
+    };
+    craft::ethernet(gateway, mac)
+        .vlan(vlan)
+        .ipv4(address(source), address(to))
+        .tcp(port, 80, flags, b"")
+}
+
+fn address(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+/// What leaves outside: by which gateway, as whom, with which TTL.
+fn outside(gateway: &'static str, source: &str, port: u16, to: &str, ttl: u8) -> Vec<u8> {
+    craft::ethernet(NEXT, gateway)
+        .ipv4(address(source), address(to))
+        .ttl(ttl)
+        .tcp(port, 80, tcp::SYN, b"")
+}
+
+/// What comes from behind the next hop.
+fn inbound(gateway: &'static str, to: &str, port: u16, flags: u8) -> Vec<u8> {
+    craft::ethernet(gateway, NEXT)
+        .ipv4(FAR, address(to))
+        .tcp(80, port, flags, b"")
+}
+
+impl Bench {
+    /// The router's way outside, as far as this host goes.
+    fn outside(router: &str) -> Self {
+        let mut bench = Self::connected(ROUTED);
+        bench
+            .transact(&put(&format!(
+                r#""networks": {{ "public": {PUBLIC} }}, "routers": {{ "r1": {router} }}"#
+            )))
+            .unwrap();
+        bench.next_hop_answers();
+        bench
+    }
+
+    /// One host has all.
+    fn alone() -> Self {
+        Self::outside(&r1(HERE, false, ""))
+    }
+
+    /// The next hop answers whoever has asked for it.
+    fn next_hop_answers(&mut self) {
+        let questions = self.delivered().into_iter();
+        let asker = |(interface, frame): &(InterfaceIndex, Vec<u8>)| {
+            let is_question = *interface == EXT && frame[12..14] == [8, 6];
+            is_question.then(|| vtepd_wire::Mac(frame[6..12].try_into().unwrap()))
+        };
+        let asker = { questions }.find_map(|sent| asker(&sent));
+        let reply = craft::ethernet(asker.unwrap(), NEXT).arp_reply(NEXT_IP, QG_IP);
+        self.send(EXT, &reply);
+        self.tick();
+        self.delivered();
+    }
+
+    fn fip(&self, document: &str) {
+        self.put("floating-ips", "fip1", document);
+    }
+
+    /// Has a thread ask, which the worker answers.
+    fn asks<T: Send>(&mut self, ask: impl FnOnce(&Plane) -> T + Send) -> T {
+        self.worker.running.store(true, Ordering::Release);
+        let (plane, state) = (&self.plane, &mut self.state);
+        let events = &self.worker.channel.nat.events;
+        let answer = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| ask(plane));
+            while !asking.is_finished() {
+                state.attend();
+                state.translator.tick(state.seconds, 64);
+                std::thread::yield_now();
+            }
+            asking.join().unwrap()
+        });
+        while let Some(event) = self.state.translator.next_event() {
+            events.push(event).unwrap();
+        }
+        self.worker.running.store(false, Ordering::Release);
+        answer
+    }
+
+    fn sessions(&mut self, query: SessionQuery) -> Vec<mgmt_api::translation::SessionRow> {
+        let query = SessionQuery {
+            limit: 100,
+            ..query
+        };
+        self.asks(|plane| plane.sessions(&query)).unwrap().rows
+    }
+
+    /// What is waiting to be ended ends.
+    fn end_superseded(&mut self) {
+        let all: Vec<Superseded> = self.plane.superseded.try_iter().collect();
+        self.asks(|plane| all.iter().for_each(|one| plane.end_superseded(one)));
+    }
+
+    /// A transaction while the worker runs, so that there may be sessions.
+    fn running(&mut self, change: impl FnOnce(&Self)) {
+        self.worker.running.store(true, Ordering::Release);
+        change(self);
+        self.worker.running.store(false, Ordering::Release);
+    }
+
+    /// The pools' addresses and states.
+    fn pools(&mut self) -> Vec<(Ipv4Addr, NatPoolState)> {
+        let pools = self.asks(|plane| plane.nat_pools()).unwrap();
+        let mut pools: Vec<_> = pools
+            .into_iter()
+            .map(|pool| (pool.address, pool.state))
+            .collect();
+        pools.sort_by_key(|(address, _)| *address);
+        pools
+    }
+
+    /// Pools whose numbers are in use.
+    fn numbers(&mut self) -> usize {
+        self.asks(|plane| plane.release_pools());
+        let control = self.plane.control.lock();
+        control.translation.pools().count() + control.translation.closing_pools().count()
+    }
+
+    fn later(&mut self, seconds: u64) {
+        self.plane.control.lock().start -= Duration::from_secs(seconds);
+    }
+
+    /// Frames on the external network that the control side had sent.
+    fn told_outside(&mut self) -> Vec<Vec<u8>> {
+        self.worker.running.store(true, Ordering::Release);
+        self.tick();
+        self.worker.running.store(false, Ordering::Release);
+        let sent = self.delivered().into_iter();
+        sent.filter(|(interface, _)| *interface == EXT)
+            .map(|(_, frame)| frame)
+            .collect()
+    }
+}
+
+fn of_inside(inside: &str) -> SessionQuery {
+    SessionQuery {
+        inside: Some(address(inside).into()),
+        ..SessionQuery::default()
+    }
+}
+
+#[test]
+fn s1_a_compute_host_sends_by_way_of_the_central_port() {
+    let mut bench = Bench::outside(&r1(H2, true, ""));
+    let (interface, frame) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(
+        (interface, &frame[46..49]),
+        (UP, &[0, 6, 0x87][..]),
+        "red's VNI"
+    );
+    let shall = craft::ethernet(SG_RED, HM1)
+        .ipv4("10.1.0.5", FAR)
+        .ttl(63)
+        .tcp(40000, 80, tcp::SYN, b"");
+    assert_eq!(frame[50..], shall);
+}
+
+#[test]
+fn s2_s3_s4_the_central_host_translates_for_others() {
+    let mut bench = Bench::outside(&r1(HERE, true, ""));
+    let from_h2 = |flags| {
+        let inner = craft::ethernet(SG_RED, HM2)
+            .ipv4("10.1.0.6", FAR)
+            .ttl(63)
+            .tcp(40000, 80, flags, b"");
+        outer(1671, &inner)
+    };
+    assert_eq!(
+        bench.dropped(UP, &from_h2(tcp::ACK)),
+        DropReason::NatNoSession,
+        "S4: in the middle of a stream"
+    );
+    let out = bench.forwarded(UP, &from_h2(tcp::SYN));
+    assert_eq!(out, (EXT, outside(QG, QG_IP, 40000, FAR, 62)), "S2");
+    let answer = inbound(QG, QG_IP, 40000, tcp::SYN | tcp::ACK);
+    let (interface, frame) = bench.forwarded(EXT, &answer);
+    let shall = craft::ethernet(RED2, SG_RED)
+        .ipv4(FAR, "10.1.0.6")
+        .ttl(63)
+        .tcp(80, 40000, tcp::SYN | tcp::ACK, b"");
+    assert_eq!((interface, &frame[50..]), (UP, &shall[..]), "S3");
+    // A station of this host goes through both sides of the router, too.
+    let out = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40001, FAR, tcp::SYN));
+    assert_eq!(out, (EXT, outside(QG, QG_IP, 40001, FAR, 62)));
+    let rows = bench.sessions(SessionQuery::default());
+    assert_eq!(rows.len(), 2);
+    assert!(
+        rows.iter()
+            .all(|row| row.router == Handle::<Router>::new(0))
+    );
+}
+
+#[test]
+fn one_host_alone_translates_and_knows_its_next_hop_before_the_first_packet() {
+    let mut bench = Bench::connected(ROUTED);
+    let router = r1(HERE, false, "");
+    bench
+        .transact(&put(&format!(
+            r#""networks": {{ "public": {PUBLIC} }}, "routers": {{ "r1": {router} }}"#
+        )))
+        .unwrap();
+    let question = craft::ethernet(BROADCAST, QG).arp_request(QG_IP, NEXT_IP);
+    let asked = |bench: &mut Bench| {
+        let frames = bench.delivered().into_iter();
+        frames.filter(|(_, frame)| *frame == question).count()
+    };
+    assert_eq!(asked(&mut bench), 1, "at once");
+    // Nobody answers for an hour: it is asked on and on.
+    for _ in 0..20 {
+        bench.later(180);
+        bench.tick();
+        assert_eq!(asked(&mut bench), 1);
+    }
+    bench.later(4);
+    bench.tick();
+    bench.next_hop_answers();
+    let out = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(out, (EXT, outside(QG, QG_IP, 40000, FAR, 63)));
+    // It vanishes, is asked on, and comes back with another MAC.
+    for _ in 0..20 {
+        bench.later(70);
+        bench.tick();
+    }
+    let (sent, drops) = bench.send(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert!(
+        sent.is_empty() && drops.is_empty(),
+        "held: {sent:?} {drops:?}"
+    );
+    bench.delivered();
+    bench.later(70);
+    bench.tick();
+    assert_eq!(asked(&mut bench), 1);
+    let reply = craft::ethernet(QG, OUT).arp_reply(NEXT_IP, QG_IP);
+    bench.send(EXT, &reply);
+    bench.tick();
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(
+        frame[..6],
+        outside_to_out()[..6],
+        "to where the next hop is now"
+    );
+    // No way outside any more: nobody is asked.
+    let bare = without_way(&router);
+    bench.put("routers", "r1", &bare);
+    for _ in 0..5 {
+        bench.later(70);
+        bench.tick();
+    }
+    assert_eq!(asked(&mut bench), 0);
+}
+
+fn outside_to_out() -> Vec<u8> {
+    craft::ethernet(OUT, QG).payload(0x800, &[])
+}
+
+#[test]
+fn f1_f2_f3_f4_a_floating_ip_comes_and_goes() {
+    let mut bench = Bench::outside(&r1(H2, true, ""));
+    bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
+    // F4: three times a second apart, in both forms.
+    let request = craft::ethernet(BROADCAST, FG).arp(arp::Packet::announcement(
+        vtepd_wire::craft::Literal::value(FG),
+        address(FIP),
+    ));
+    let reply = craft::ethernet(BROADCAST, FG).arp(arp::Packet::announcement_reply(
+        vtepd_wire::craft::Literal::value(FG),
+        address(FIP),
+    ));
+    for _ in 0..3 {
+        assert_eq!(bench.told_outside(), [request.clone(), reply.clone()]);
+        assert!(bench.told_outside().is_empty());
+        bench.later(1);
+    }
+    assert!(bench.told_outside().is_empty());
+    // F1, with the ports as they are, by the gateway of this host.
+    let out = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(out, (EXT, outside(FG, FIP, 40000, FAR, 62)));
+    // F2.
+    let question = craft::ethernet(BROADCAST, OUT).arp_request(OUT_IP, FIP);
+    let answer = craft::ethernet(OUT, FG).arp_reply(FIP, OUT_IP);
+    assert_eq!(bench.forwarded(EXT, &question), (EXT, answer));
+    // F3.
+    let inside = |port| {
+        craft::ethernet(RED1, GW_RED)
+            .vlan(RED_VLAN)
+            .ipv4(FAR, "10.1.0.5")
+            .ttl(62)
+            .tcp(80, port, tcp::SYN, b"")
+    };
+    let out = bench.forwarded(EXT, &inbound(FG, FIP, 22, tcp::SYN));
+    assert_eq!(out, (TRUNK, inside(22)));
+    // Nothing is answered for one that is only reserved.
+    bench.fip(r#"{ "address": "203.0.113.7", "network": "public" }"#);
+    let (sent, _) = bench.send(EXT, &question);
+    assert!(
+        !sent.iter().any(|(interface, _)| *interface == EXT),
+        "{sent:?}"
+    );
+    assert_eq!(
+        bench.dropped(EXT, &inbound(FG, FIP, 22, tcp::SYN)),
+        DropReason::NatNotOurs
+    );
+    let (interface, _) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(interface, UP, "by way of the central port again");
+}
+
+#[test]
+fn a_floating_ip_moves_with_its_port_and_its_settings() {
+    let mut bench = Bench::outside(&r1(HERE, true, ""));
+    bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
+    let out = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 1, FAR, tcp::SYN));
+    assert_eq!(out, (EXT, outside(FG, FIP, 1, FAR, 62)));
+    // By the central gateway: both sides of the router are crossed.
+    bench.fip(
+        r#"{ "address": "203.0.113.7", "network": "public", "port": "red1", "distributed": false }"#,
+    );
+    let out = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 1, FAR, tcp::SYN));
+    assert_eq!(out, (EXT, outside(QG, FIP, 1, FAR, 62)));
+    let question = craft::ethernet(BROADCAST, OUT).arp_request(OUT_IP, FIP);
+    let answer = craft::ethernet(OUT, QG).arp_reply(FIP, OUT_IP);
+    assert_eq!(bench.forwarded(EXT, &question), (EXT, answer));
+    // Another station's, on another host: that host answers, and not this one.
+    bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red2" }"#);
+    let (sent, _) = bench.send(EXT, &question);
+    assert!(
+        !sent.iter().any(|(interface, _)| *interface == EXT),
+        "{sent:?}"
+    );
+    // Its host comes to be this one.
+    bench.put(
+        "ports",
+        "red2",
+        r#"{ "network": "red", "mac": "fa:16:3e:00:01:06", "addresses": ["10.1.0.6"], "interface": "trunk", "vlan": 11 }"#,
+    );
+    let answer = craft::ethernet(OUT, FG).arp_reply(FIP, OUT_IP);
+    assert_eq!(bench.forwarded(EXT, &question), (EXT, answer));
+    // With another address inside.
+    bench
+        .transact(&put(
+            r#""ports": { "red2": { "network": "red", "mac": "fa:16:3e:00:01:06", "addresses": ["10.1.0.66"],
+                                   "interface": "trunk", "vlan": 11 } },
+               "floating-ips": { "fip1": { "address": "203.0.113.7", "network": "public", "port": "red2" } }"#,
+        ))
+        .unwrap();
+    let (interface, frame) = bench.forwarded(EXT, &inbound(FG, FIP, 22, tcp::SYN));
+    assert_eq!((interface, &frame[34..38]), (TRUNK, &[10, 1, 0, 66][..]));
+    // The host's gateway takes another MAC.
+    let other = PUBLIC.replace(FG, "fa:16:3e:7d:00:03");
+    bench.put("networks", "public", &other);
+    let answer = craft::ethernet(OUT, "fa:16:3e:7d:00:03").arp_reply(FIP, OUT_IP);
+    assert_eq!(bench.forwarded(EXT, &question), (EXT, answer));
+    bench.delete("floating-ips", "fip1");
+    let (sent, _) = bench.send(EXT, &question);
+    assert!(
+        !sent.iter().any(|(interface, _)| *interface == EXT),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn ports_are_forwarded_to_stations_and_no_longer() {
+    let mut bench = Bench::alone();
+    bench.fip(
+        r#"{ "address": "203.0.113.7", "network": "public", "forwardings": [
+            { "protocol": "tcp", "port": 8080, "to": "10.1.0.5:80" },
+            { "protocol": "tcp", "port": 2222, "to": "10.2.0.5:22" }] }"#,
+    );
+    let (interface, frame) = bench.forwarded(EXT, &inbound(QG, FIP, 8080, tcp::SYN));
+    let shall = craft::ethernet(RED1, GW_RED)
+        .vlan(RED_VLAN)
+        .ipv4(FAR, "10.1.0.5")
+        .ttl(63)
+        .tcp(80, 80, tcp::SYN, b"");
+    assert_eq!((interface, frame), (TRUNK, shall));
+    let (_, frame) = bench.forwarded(EXT, &inbound(QG, FIP, 2222, tcp::SYN));
+    assert_eq!(frame[34..38], [10, 2, 0, 5]);
+    assert_eq!(
+        bench.dropped(EXT, &inbound(QG, FIP, 81, tcp::SYN)),
+        DropReason::NatNoMapping
+    );
+    bench.fip(
+        r#"{ "address": "203.0.113.7", "network": "public", "forwardings": [
+            { "protocol": "tcp", "port": 81, "to": "10.1.0.5:80" }] }"#,
+    );
+    assert_eq!(
+        bench.dropped(EXT, &inbound(QG, FIP, 8080, tcp::SYN)),
+        DropReason::NatNoMapping
+    );
+    bench.forwarded(EXT, &inbound(QG, FIP, 81, tcp::SYN));
+}
+
+#[test]
+fn sessions_are_shown_by_names_and_ended() {
+    let mut bench = Bench::alone();
+    for port in 1..=3 {
+        bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000 + port, FAR, tcp::SYN));
+    }
+    bench.forwarded(TRUNK, &tcp_out("10.2.0.5", 40001, FAR, tcp::SYN));
+    let rows = bench.sessions(of_inside("10.2.0.5"));
+    let [row] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert_eq!(row.router, Handle::<Router>::new(0));
+    assert_eq!(row.protocol, SessionProtocol::Tcp);
+    assert_eq!(row.state, SessionState::Opening);
+    assert_eq!(row.inside, "10.2.0.5:40001".parse().unwrap());
+    assert_eq!(row.remote, format!("{FAR}:80").parse().unwrap());
+    assert_eq!(row.outside.ip(), address(QG_IP));
+    assert_ne!(row.outside.port(), 40001, "red1 has it");
+    assert_eq!((row.worker, row.expires_in_seconds), (0, 240));
+    // In pages.
+    let mut query = SessionQuery {
+        limit: 3,
+        router: Some(Handle::new(0)),
+        ..SessionQuery::default()
+    };
+    let first = bench.asks(|plane| plane.sessions(&query)).unwrap();
+    assert_eq!(first.rows.len(), 3);
+    query.cursor = first.next;
+    assert!(matches!(
+        query.cursor,
+        Some(SessionCursor { worker: 0, .. })
+    ));
+    let second = bench.asks(|plane| plane.sessions(&query)).unwrap();
+    assert_eq!(second.rows.len(), 1);
+    let of_none = SessionQuery {
+        router: Some(Handle::new(7)),
+        ..SessionQuery::default()
+    };
+    assert_eq!(bench.sessions(of_none), []);
+    let by_ipv6 = SessionQuery {
+        inside: Some("2001:db8::1".parse().unwrap()),
+        ..SessionQuery::default()
+    };
+    assert_eq!(bench.sessions(by_ipv6), []);
+    let ended = SessionQuery {
+        inside_port: Some(40001),
+        router: Some(Handle::new(0)),
+        ..SessionQuery::default()
+    };
+    assert_eq!(bench.asks(|plane| plane.delete_sessions(&ended)), Ok(2));
+    assert_eq!(bench.sessions(SessionQuery::default()).len(), 2);
+    let tables = bench.asks(|plane| plane.tables());
+    let table = |name: &str| tables.iter().find(|table| table.name == name).unwrap();
+    assert_eq!(table("nat_sessions").used, 2);
+    assert_eq!(table("nat_sessions").capacity, 1024);
+    assert_eq!(table("nat_sessions").high_water, 4);
+    assert_eq!(table("nat_mappings").used, 4, "ports rest");
+}
+
+#[test]
+fn workers_that_do_not_run_are_named() {
+    let bench = Bench::alone();
+    let query = SessionQuery {
+        limit: 1,
+        ..SessionQuery::default()
+    };
+    let refusal = bench.plane.sessions(&query).unwrap_err();
+    assert_eq!(refusal.code, Code::Unhealthy);
+    assert!(refusal.to_string().contains("core 0"), "{refusal}");
+    assert_eq!(bench.plane.nat_pools().unwrap_err().code, Code::Unhealthy);
+    let tables = bench.plane.tables();
+    assert!(tables.iter().all(|table| !table.name.starts_with("nat")));
+}
+
+#[test]
+fn what_a_floating_ip_supersedes_ends() {
+    let mut bench = Bench::alone();
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    bench.forwarded(TRUNK, &tcp_out("10.2.0.5", 40001, FAR, tcp::SYN));
+    bench.forwarded(TRUNK, &tcp_out("10.2.0.5", 40002, FAR, tcp::SYN));
+    bench.running(|bench| {
+        bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
+    });
+    bench.end_superseded();
+    assert_eq!(bench.sessions(of_inside("10.1.0.5")), []);
+    assert_eq!(bench.sessions(SessionQuery::default()).len(), 2);
+    // The same of a port that is forwarded to, and of no other.
+    bench.running(|bench| {
+        bench.fip(
+            r#"{ "address": "203.0.113.7", "network": "public", "router": "r1",
+                "forwardings": [{ "protocol": "tcp", "port": 80, "to": "10.2.0.5:40002" }] }"#,
+        );
+    });
+    bench.end_superseded();
+    let rows = bench.sessions(SessionQuery::default());
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].inside.port(), 40001);
+    // Nothing about addresses inside: nothing is looked for.
+    bench.running(|bench| {
+        bench.fip(
+            r#"{ "address": "203.0.113.7", "network": "public", "router": "r1", "description": "a",
+                "forwardings": [{ "protocol": "tcp", "port": 81, "to": "10.2.0.5:40002" }] }"#,
+        );
+    });
+    assert_eq!(bench.plane.superseded.try_iter().count(), 0);
+}
+
+#[test]
+fn pools_come_and_go_with_what_names_them() {
+    let mut bench = Bench::alone();
+    let open = |address: &str| (address.parse::<Ipv4Addr>().unwrap(), NatPoolState::Open);
+    assert_eq!(bench.pools(), [open(QG_IP)]);
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    // Another address: the sessions of the former one end with it.
+    let other = r1(HERE, false, "").replace("203.0.113.5/24", "203.0.113.6/24");
+    bench.put("routers", "r1", &other);
+    assert_eq!(bench.sessions(SessionQuery::default()), []);
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(frame[26..30], [203, 0, 113, 6]);
+    assert_eq!(bench.numbers(), 1, "the former number has come back");
+    // Another tenant: its limits count from now on, and sessions begin anew.
+    let tenant = other.replacen('{', r#"{ "tenant": "acme", "#, 1);
+    bench.put("routers", "r1", &tenant);
+    assert_eq!(bench.sessions(SessionQuery::default()), []);
+    assert_eq!(bench.numbers(), 1);
+    // Not translated any more.
+    let plain = tenant.replace(
+        r#""network": "public","#,
+        r#""network": "public", "snat": false,"#,
+    );
+    bench.put("routers", "r1", &plain);
+    assert_eq!(bench.numbers(), 0);
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(frame[26..30], [10, 1, 0, 5], "as it is");
+    bench.put("routers", "r1", &tenant);
+    assert_eq!(bench.numbers(), 1);
+    bench.delete("routers", "r1");
+    assert_eq!(bench.numbers(), 0);
+    assert_eq!(bench.plane.control.lock().translation.tenants().count(), 0);
+}
+
+#[test]
+fn more_outside_addresses_than_there_is_room_for_are_refused_whole() {
+    let mut bench = Bench::alone();
+    let addresses = |count: u8| {
+        let list: Vec<String> = (0..count)
+            .map(|number| format!(r#""203.0.113.{}/24""#, 20 + number))
+            .collect();
+        r1(HERE, false, "").replace(r#""203.0.113.5/24""#, &list.join(", "))
+    };
+    // One number is in use until the change is in force.
+    let refused = |bench: &Bench, count| {
+        let router = addresses(count);
+        let refusal = bench.transact(&put(&format!(r#""routers": {{ "r1": {router} }}"#)));
+        let refusal = refusal.unwrap_err();
+        assert_eq!(refusal.code, Code::TableFull);
+        assert!(refusal.to_string().contains("nat.pools"), "{refusal}");
+    };
+    refused(&bench, 8);
+    let out = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(out, (EXT, outside(QG, QG_IP, 40000, FAR, 63)), "as before");
+    bench.put("routers", "r1", &addresses(7));
+    refused(&bench, 8);
+    assert_eq!(bench.numbers(), 7);
+    bench.put("routers", "r1", &addresses(8));
+    assert_eq!(bench.pools().len(), 8);
+}
+
+#[test]
+fn tenants_are_held_to_their_limits_and_tell_of_it() {
+    let mut bench = Bench::alone();
+    let sink = EventSink::default();
+    bench.plane.set_events(sink.clone());
+    let mut listener = sink.listen();
+    let heard = |listener: &mut Listener| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(listener.next()).poll(&mut context) {
+            std::task::Poll::Ready(Some(Heard::Event(event))) => Some(event.event.clone()),
+            _ => None,
+        }
+    };
+    bench.put("tenants", "acme", r#"{ "nat": { "sessions": 2 } }"#);
+    let router = r1(HERE, false, "").replacen('{', r#"{ "tenant": "acme", "#, 1);
+    bench.put("routers", "r1", &router);
+    bench.asks(|plane| plane.release_pools());
+    for port in 1..=2 {
+        bench.forwarded(TRUNK, &tcp_out("10.1.0.5", port, FAR, tcp::SYN));
+    }
+    let refused = |bench: &mut Bench, port| {
+        let (sent, drops) = bench.send(TRUNK, &tcp_out("10.1.0.5", port, FAR, tcp::SYN));
+        assert_eq!(drops, [DropReason::NatSubscriberSessions]);
+        assert_eq!(sent.len(), 1, "and told");
+        let error = &sent[0].1[18..];
+        assert_eq!((error[20], error[21]), (icmp::UNREACHABLE, 13));
+    };
+    refused(&mut bench, 3);
+    bench.asks(|_| ());
+    bench.tick();
+    let limit = Event::NatTenantLimit {
+        tenant: "acme".parse().unwrap(),
+        limit: NatLimit::Sessions,
+        worker: 0,
+    };
+    assert_eq!(heard(&mut listener), Some(limit));
+    let tenants = bench.asks(|plane| plane.nat_tenants()).unwrap();
+    let [tenant] = &tenants[..] else {
+        panic!("{tenants:?}");
+    };
+    assert_eq!(tenant.tenant, "acme".parse().unwrap());
+    assert_eq!((tenant.sessions, tenant.ports), (2, 2));
+    assert_eq!(tenant.limits.sessions, 2);
+    // More may be given at any time, and what is left out is the default's.
+    bench.put("tenants", "acme", r#"{ "nat": { "sessions": 3 } }"#);
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 3, FAR, tcp::SYN));
+    refused(&mut bench, 4);
+    bench.put(
+        "nat-settings",
+        "default",
+        r#"{ "limits": { "sessions": 4 } }"#,
+    );
+    refused(&mut bench, 4);
+    bench.delete("tenants", "acme");
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 4, FAR, tcp::SYN));
+    refused(&mut bench, 5);
+}
+
+#[test]
+fn exempt_destinations_and_the_outside_s_own_scope_are_not_translated() {
+    let mut bench = Bench::outside(&r1(
+        HERE,
+        false,
+        r#""exempt": ["198.18.7.0/24"], "same_scope": ["10.2.0.0/16"],"#,
+    ));
+    let source = |frame: &[u8]| <[u8; 4]>::try_from(&frame[26..30]).unwrap();
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 1, FAR, tcp::SYN));
+    assert_eq!(source(&frame), [10, 1, 0, 5]);
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 1, "198.18.8.1", tcp::SYN));
+    assert_eq!(source(&frame), [203, 0, 113, 5]);
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.2.0.5", 1, "198.18.8.1", tcp::SYN));
+    assert_eq!(source(&frame), [10, 2, 0, 5]);
+}
+
+/// While a worker forwards without a pause and the way outside is built, changed and taken down, nothing leaves with an
+/// address of the inside.
+#[test]
+fn no_packet_leaves_untranslated_at_any_moment() {
+    let mut bench = Bench::alone();
+    // So that nothing ever waits for it.
+    bench.put(
+        "ports",
+        "next",
+        r#"{ "network": "public", "mac": "02:00:00:00:0e:01", "addresses": ["203.0.113.1"], "interface": "vm1",
+            "anti_spoofing": false }"#,
+    );
+    let with = r1(HERE, false, "");
+    let other = with.replace("203.0.113.5/24", "203.0.113.6/24");
+    let tenant = with.replacen('{', r#"{ "tenant": "acme", "#, 1);
+    let elsewhere = r1(H2, true, "");
+    let central = r1(HERE, true, "");
+    let bare = without_way(&with);
+    let routers = [&with, &bare, &other, &tenant, &central, &bare, &elsewhere];
+    let fips = [
+        r#"{ "address": "203.0.113.7", "network": "public", "fixed_address": "10.1.0.5", "router": "r1" }"#,
+        r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#,
+        r#"{ "address": "203.0.113.7", "network": "public" }"#,
+    ];
+    let transactions: Vec<String> = (0..routers.len() * fips.len() * 4)
+        .flat_map(|step| {
+            let router = routers[step % routers.len()];
+            let is_bare = *router == bare;
+            let fip = match is_bare {
+                true => fips[2],
+                false => fips[step % fips.len()],
+            };
+            // A router may not lose what a floating IP leads through.
+            let first = put(&format!(r#""floating-ips": {{ "fip1": {} }}"#, fips[2]));
+            let then = put(&format!(
+                r#""routers": {{ "r1": {router} }}, "floating-ips": {{ "fip1": {fip} }}"#
+            ));
+            [first, then]
+        })
+        .collect();
+
+    let (stop, turns) = (AtomicBool::new(false), AtomicU64::new(0));
+    bench.worker.running.store(true, Ordering::Release);
+    let (manager, plane) = (&bench.manager, &bench.plane);
+    let (state, reader, pipeline) = (&mut bench.state, &mut bench.reader, &mut bench.pipeline);
+    let seen = std::thread::scope(|scope| {
+        let forwarding = scope.spawn(|| {
+            reader.online();
+            let mut seen = std::collections::BTreeMap::<[u8; 4], u64>::new();
+            let mut port = 0u16;
+            while !stop.load(Ordering::Relaxed) {
+                turns.fetch_add(1, Ordering::Relaxed);
+                state.attend();
+                let mut io = MemoryIo::default();
+                let mut burst = Burst::new();
+                for _ in 0..4 {
+                    port = port.wrapping_add(1);
+                    let frame = tcp_out("10.1.0.5", port % 64 + 1, FAR, tcp::SYN);
+                    burst.push(MemoryPacket::new(&frame));
+                }
+                let tables = reader.view();
+                pipeline.process(&tables, state, &mut io, TRUNK, &mut burst, &mut Unobserved);
+                reader.quiescent();
+                state.translator.tick(state.seconds, 64);
+                for (interface, frame) in frames_of(io) {
+                    if interface == EXT && frame[12..14] == [8, 0] {
+                        let source: [u8; 4] = frame[26..30].try_into().unwrap();
+                        *seen.entry(source).or_default() += 1;
+                    }
+                }
+            }
+            reader.offline();
+            seen
+        });
+        for (nth, transaction) in transactions.iter().enumerate() {
+            let body = transaction.clone().into();
+            let made = manager.write_blocking(Batch { body }, Options::default());
+            made.unwrap_or_else(|refusal| panic!("{nth}: {refusal} {transaction}"));
+            plane.release_pools();
+            plane.control.lock().tick();
+            let now = turns.load(Ordering::Relaxed);
+            while turns.load(Ordering::Relaxed) < now + 3 && !forwarding.is_finished() {
+                std::thread::yield_now();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        forwarding.join().unwrap()
+    });
+    bench.worker.running.store(false, Ordering::Release);
+    let outside: Vec<[u8; 4]> = seen.keys().copied().collect();
+    assert_eq!(
+        outside,
+        [[203, 0, 113, 5], [203, 0, 113, 6], [203, 0, 113, 7]],
+        "{seen:?}"
+    );
+}
