@@ -108,23 +108,25 @@ seen_from() { equal "$2" "$(seen_as "$1" | sed 's/:[0-9]*$//' | sort -u | paste 
 # kept_ports HOST: each connection of its last transfer has the same port outside as inside.
 kept_ports() { equal "" "$(transferred "$1" '.ends[] | select((.inside | sub(".*:"; "")) != (.outside | sub(".*:"; "")))')"; }
 
-# hold_start HOST ADDRESS [OPTION...]: connections that stand, and speak, until hold_end.
+# hold_start HOST ADDRESS [OPTION...]: connections that stand, and speak, until hold_end. One such for a host at a time; it may
+# transfer beside.
 hold_start() {
   local host=$1
   shift
-  ip netns exec "$(netns "$host")" "$LAB_HOME/transfer.py" hold "$@" >"$LAB_DIR/$host.transfer" </dev/null &
+  ip netns exec "$(netns "$host")" "$LAB_HOME/transfer.py" hold "$@" >"$LAB_DIR/$host.hold" </dev/null &
   HOLD_PID[$host]=$!
-  wait_for 10 grep -q held "$LAB_DIR/$host.transfer" || hold_end "$host"
+  wait_for 10 grep -q held "$LAB_DIR/$host.hold" || hold_end "$host"
 }
 declare -A HOLD_PID=()
 
-# hold_end HOST: true if all of them were alive.
+# hold_end HOST: true if all of them were alive. It is the host's last transfer then.
 hold_end() {
   local result=0
   [[ -v HOLD_PID[$1] ]] || return 1
   kill -TERM "${HOLD_PID[$1]}" 2>/dev/null || true
   wait "${HOLD_PID[$1]}" || result=$?
   unset "HOLD_PID[$1]"
+  mv "$LAB_DIR/$1.hold" "$LAB_DIR/$1.transfer"
   tail -n 1 "$LAB_DIR/$1.transfer" | cut -c 1-1000
   return $result
 }

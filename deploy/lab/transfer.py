@@ -127,7 +127,7 @@ def stop_event():
 
 
 async def connect(address, options, source_port):
-    local = None if source_port < 0 else ("::" if ":" in address else "0.0.0.0", source_port)
+    local = None if source_port < 0 else (options.source or ("::" if ":" in address else "0.0.0.0"), source_port)
     return await asyncio.open_connection(address, options.port, local_addr=local)
 
 
@@ -187,7 +187,7 @@ async def ask(address, options, source_port):
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one port for several other ends
     if source_port >= 0:
-        sock.bind(("::" if ":" in address else "0.0.0.0", source_port))
+        sock.bind((options.source or ("::" if ":" in address else "0.0.0.0"), source_port))
     sock.connect((address, options.port))
     own = text(sock.getsockname())
     data = b"".join(content(own, options.bytes))
@@ -239,6 +239,7 @@ def main():
         command.add_argument("--connections", type=int, default=1)
         command.add_argument("--at-once", type=int, default=0, help="connections at a time; 0: all")
         command.add_argument("--source-port", type=int, default=-1)
+        command.add_argument("--source", metavar="ADDRESS", help="with --source-port: from there")
         command.add_argument("--rate", type=float, help="bytes in a second of each")
         command.add_argument("--patience", type=float, default=15, help="seconds for each, hold: for each line")
     options = parser.parse_args()
