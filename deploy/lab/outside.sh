@@ -131,6 +131,12 @@ hold_end() {
   return $result
 }
 
+# hold_fails HOST: true if all of them end by themselves (hold_start: --patience), and not well.
+hold_fails() {
+  wait_for 10 all_gone "${HOLD_PID[$1]}" || true
+  ! hold_end "$1"
+}
+
 # learned_mtu HOST ADDRESS MTU: what the kernel there believes of its path.
 learned_mtu() { on "$1" ip route get "$2" | tee /dev/stderr | grep -q "mtu $3"; }
 

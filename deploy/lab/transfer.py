@@ -23,6 +23,7 @@ import sys
 import time
 
 BLOCK = 1 << 16
+SO_RCVBUFFORCE = 33  # beyond net.core.rmem_max, for root; Python has no name for it
 
 
 def content(seed, size):
@@ -101,6 +102,7 @@ class Echo(asyncio.DatagramProtocol):
 
     def connection_made(self, transport):
         self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
 
     def datagram_received(self, data, address):
         self.transport.sendto(text(address).encode() + b"\n" + data, address)
