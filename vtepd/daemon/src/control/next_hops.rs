@@ -21,36 +21,39 @@ type Hop = (Handle<Network>, IpAddr);
 /// Those of all ways outside of this host.
 #[derive(Default)]
 pub struct NextHopsOutside {
-    /// With the gateways that can ask; the first one does.
-    hops: BTreeMap<Hop, BTreeSet<AdjacencyIndex>>,
-    /// What each address space leads to, and by which gateway.
-    of_spaces: BTreeMap<Space, Vec<(Hop, AdjacencyIndex)>>,
+    /// With the address spaces that lead there, and the gateway of each that can ask; the first one does.
+    hops: BTreeMap<Hop, BTreeMap<Space, AdjacencyIndex>>,
+    of_spaces: BTreeMap<Space, Vec<Hop>>,
 }
 
 impl NextHopsOutside {
     fn set(&mut self, space: Space, hops: Vec<(Hop, AdjacencyIndex)>) {
-        for (hop, gateway) in self.of_spaces.remove(&space).unwrap_or_default() {
+        for hop in self.of_spaces.remove(&space).unwrap_or_default() {
             let Some(gateways) = self.hops.get_mut(&hop) else {
                 continue;
             };
-            gateways.remove(&gateway);
+            gateways.remove(&space);
             if gateways.is_empty() {
                 self.hops.remove(&hop);
             }
         }
         for (hop, gateway) in &hops {
-            self.hops.entry(*hop).or_default().insert(*gateway);
+            self.hops.entry(*hop).or_default().insert(space, *gateway);
         }
         if !hops.is_empty() {
-            self.of_spaces.insert(space, hops);
+            let hops = hops.into_iter().map(|(hop, _)| hop);
+            self.of_spaces.insert(space, hops.collect());
         }
     }
 
     /// Each with the gateway that asks.
     pub fn list(&self) -> Vec<(AdjacencyIndex, IpAddr)> {
         let hops = self.hops.iter();
-        hops.filter_map(|((_, address), gateways)| Some((*gateways.first()?, *address)))
-            .collect()
+        hops.filter_map(|((_, address), gateways)| {
+            let (_, gateway) = gateways.first_key_value()?;
+            Some((*gateway, *address))
+        })
+        .collect()
     }
 }
 

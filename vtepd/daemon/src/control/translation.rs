@@ -46,7 +46,7 @@ pub struct Translation {
     pools: Numbers<PoolOwnerKey>,
     tenants: Numbers<Id>,
     /// By address space, what its rules refer to.
-    used: BTreeMap<Space, Used>,
+    pub(super) used: BTreeMap<Space, Used>,
     /// How many address spaces and closing pools count for each tenant.
     holders: HashMap<Id, usize>,
     /// Limits of the tenants in force, all workers together.
@@ -65,8 +65,8 @@ struct Closing {
     tenant: Id,
 }
 
-struct Used {
-    tenant: Id,
+pub(super) struct Used {
+    pub(super) tenant: Id,
     pools: Vec<PoolOwnerKey>,
 }
 
@@ -443,30 +443,37 @@ impl Control {
 
     /// No worker goes by the former rules any more: pools that none names end their sessions.
     pub(super) fn close_pools(&mut self, changes: Changes<'_>, concerned: &Concerned) {
-        for router in concerned.translating(changes) {
-            for space in Side::ALL.map(|side| (router, side)) {
-                self.replace_used(space, wanted(changes.after, space));
-            }
+        let routers = concerned.translating(changes).into_iter();
+        let spaces = routers.flat_map(|router| Side::ALL.map(|side| (router, side)));
+        let used: Vec<_> = spaces
+            .map(|space| (space, self.used_by(wanted(changes.after, space))))
+            .collect();
+        // Before any lets go: a tenant may go with one router and come with another.
+        for now in used.iter().filter_map(|(_, now)| now.as_ref()) {
+            self.translation.hold_tenant(&now.tenant);
+        }
+        for (space, now) in used {
+            self.replace_used(space, now);
         }
     }
 
-    fn replace_used(&mut self, space: Space, wanted: Option<Wanted<'_>>) {
-        let now = wanted.and_then(|wanted| {
-            let tenant = wanted.router.tenant().clone();
-            let subscriber = SubscriberIndex(self.translation.tenants.get(&tenant)?);
-            let pools = wanted.addresses.iter();
-            let pools = pools
-                .map(|address| wanted.key(*address, subscriber))
-                .collect();
-            Some(Used { tenant, pools })
-        });
+    fn used_by(&self, wanted: Option<Wanted<'_>>) -> Option<Used> {
+        let wanted = wanted?;
+        let tenant = wanted.router.tenant().clone();
+        let subscriber = SubscriberIndex(self.translation.tenants.get(&tenant)?);
+        let pools = wanted.addresses.iter();
+        let pools = pools
+            .map(|address| wanted.key(*address, subscriber))
+            .collect();
+        Some(Used { tenant, pools })
+    }
+
+    /// The tenant of what is used now is held already.
+    fn replace_used(&mut self, space: Space, now: Option<Used>) {
         let kept = now
             .as_ref()
             .map(|used| used.pools.clone())
             .unwrap_or_default();
-        if let Some(now) = &now {
-            self.translation.hold_tenant(&now.tenant);
-        }
         let before = match now {
             Some(now) => self.translation.used.insert(space, now),
             None => self.translation.used.remove(&space),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mgmt_api::change::Changes;
 use mgmt_api::request::Request;
@@ -11,9 +11,13 @@ use mgmt_api::resources::Router;
 use mgmt_api::state::{State, Transaction};
 use proptest::prelude::*;
 use vtepd_tables::route::Target;
-use vtepd_tables::{AdjacencyIndex, Bound, NetworkIndex, Origin, Snapshot, TagKey, VrfIndex};
+use vtepd_tables::translation::{Endpoint, Protocol, Rules};
+use vtepd_tables::{
+    Adjacency, AdjacencyIndex, Bound, NetworkIndex, Origin, Snapshot, TagKey, VrfIndex,
+};
 use vtepd_wire::Mac;
 
+use super::super::Control;
 use super::*;
 
 /// By kind, identifier and the documents that it may have.
@@ -180,6 +184,121 @@ const UNIVERSE: &[(&str, &str, &[&str])] = &[
         &[r#"{ "via": ["2001:db8:1::5"] }"#],
     ),
     ("routes", "r2/0.0.0.0/0", &[r#"{ "via": ["10.2.0.1"] }"#]),
+    (
+        "networks",
+        "public",
+        &[
+            r#"{ "segment": { "type": "vlan", "interface": "trunk", "vlan": 200 }, "external": {},
+                 "subnets": [{ "cidr": "203.0.113.0/24", "gateway": "203.0.113.1", "dhcp": false },
+                             { "cidr": "2001:db8:ff::/64", "gateway": "2001:db8:ff::1" }] }"#,
+            r#"{ "segment": { "type": "vlan", "interface": "trunk", "vlan": 201 }, "mtu": 1400,
+                 "external": { "floating_ip_gateways": [{ "mac": "fa:16:3e:7d:00:01", "address": "203.0.113.2" },
+                                                        { "host": "h2", "mac": "fa:16:3e:7d:00:02" }] },
+                 "subnets": [{ "cidr": "203.0.113.0/24", "gateway": "203.0.113.1", "dhcp": false },
+                             { "cidr": "2001:db8:ff::/64" }] }"#,
+            r#"{ "segment": { "type": "flat", "interface": "vm1" },
+                 "external": { "floating_ip_gateways": [{ "mac": "fa:16:3e:7d:00:03" }] },
+                 "subnets": [{ "cidr": "203.0.113.0/24", "gateway": "203.0.113.9", "dhcp": false },
+                             { "cidr": "2001:db8:ff::/64" }] }"#,
+            r#"{ "segment": { "type": "vlan", "interface": "trunk", "vlan": 200 } }"#,
+        ],
+    ),
+    (
+        "routers",
+        "r1",
+        &[
+            // The central gateway is here.
+            r#"{ "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24", "2001:db8:1::1/64"],
+                                  "central": { "mac": "fa:16:3e:5a:00:01", "addresses": ["10.1.0.11", "2001:db8:1::11"] } },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.1/24"],
+                                  "central": { "mac": "fa:16:3e:5a:00:02", "addresses": ["10.2.0.11"] } }],
+                 "external_gateway": { "network": "public", "exempt": ["198.51.100.0/24"],
+                   "gateways": [{ "mac": "fa:16:3e:70:00:05", "addresses": ["203.0.113.5/24", "2001:db8:ff::5/64"] }] } }"#,
+            // Elsewhere.
+            r#"{ "tenant": "acme",
+                 "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24", "2001:db8:1::1/64"],
+                                  "central": { "mac": "fa:16:3e:5a:00:01", "addresses": ["10.1.0.11", "2001:db8:1::11"] } },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.1/24"],
+                                  "central": { "mac": "fa:16:3e:5a:00:02", "addresses": ["10.2.0.11"] } }],
+                 "external_gateway": { "network": "public", "filtering": "address-dependent",
+                   "gateways": [{ "host": "h2", "mac": "fa:16:3e:70:00:05", "addresses": ["203.0.113.5/24"] }] } }"#,
+            // On each host that has one, and on h2 for the others.
+            r#"{ "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24"],
+                                  "central": { "mac": "fa:16:3e:5a:00:01", "addresses": ["10.1.0.12"] } },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.1/24"],
+                                  "central": { "mac": "fa:16:3e:5a:00:02", "addresses": ["10.2.0.11"] } }],
+                 "external_gateway": { "network": "public", "floating_ip_hops": 1, "next_hops": ["203.0.113.9"],
+                   "gateways": [{ "host": "h2", "mac": "fa:16:3e:70:00:05", "addresses": ["203.0.113.5/24"] },
+                                { "mac": "fa:16:3e:70:00:06", "addresses": ["203.0.113.6/24", "203.0.113.16/24"] }] } }"#,
+            // This host alone, and as they are.
+            r#"{ "distributed": false, "tenant": "acme",
+                 "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24"] },
+                                { "network": "blue", "mac": "fa:16:3e:01:00:02", "addresses": ["10.2.0.1/24", "2001:db8:2::1/64"] }],
+                 "routes": [{ "destination": "172.16.0.0/12", "via": "203.0.113.9" }],
+                 "external_gateway": { "network": "public", "outbound_only_ipv6": true, "same_scope": ["10.2.0.0/16"],
+                   "gateways": [{ "mac": "fa:16:3e:70:00:05", "addresses": ["203.0.113.5/24", "2001:db8:ff::5/64"] }] } }"#,
+            r#"{ "distributed": false, "host": "h2",
+                 "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:01", "addresses": ["10.1.0.1/24"] }],
+                 "external_gateway": { "network": "public",
+                   "gateways": [{ "mac": "fa:16:3e:70:00:05", "addresses": ["203.0.113.5/24"] }] } }"#,
+        ],
+    ),
+    (
+        "routers",
+        "r2",
+        &[
+            r#"{ "tenant": "umbra", "distributed": false,
+                 "interfaces": [{ "network": "blue", "mac": "fa:16:3e:01:00:12", "addresses": ["10.2.0.254/24"] }],
+                 "external_gateway": { "network": "public", "snat": false, "next_hops": [],
+                   "gateways": [{ "mac": "fa:16:3e:70:00:15", "addresses": ["203.0.113.15/24"] }] } }"#,
+            // What r1 may have as well.
+            r#"{ "distributed": false,
+                 "interfaces": [{ "network": "red", "mac": "fa:16:3e:01:00:19", "addresses": ["10.1.0.254/24"] }],
+                 "external_gateway": { "network": "public",
+                   "gateways": [{ "mac": "fa:16:3e:70:00:15", "addresses": ["203.0.113.6/24"] }] } }"#,
+        ],
+    ),
+    (
+        "floating-ips",
+        "f1",
+        &[
+            r#"{ "address": "203.0.113.101", "network": "public" }"#,
+            r#"{ "address": "203.0.113.101", "network": "public", "router": "r1", "port": "p1", "fixed_address": "10.1.0.5" }"#,
+            r#"{ "address": "203.0.113.101", "network": "public", "router": "r1", "port": "p1", "fixed_address": "10.1.0.5",
+                 "distributed": false }"#,
+            r#"{ "address": "203.0.113.102", "network": "public", "router": "r1", "port": "p2" }"#,
+            r#"{ "address": "203.0.113.101", "network": "public", "router": "r2", "fixed_address": "10.1.0.5" }"#,
+        ],
+    ),
+    (
+        "floating-ips",
+        "f2",
+        &[
+            r#"{ "address": "203.0.113.103", "network": "public" }"#,
+            r#"{ "address": "203.0.113.102", "network": "public", "router": "r1",
+                 "forwardings": [{ "protocol": "tcp", "port": 80, "to": "10.1.0.5:8080" },
+                                 { "protocol": "udp", "port": 53, "to": "10.2.0.5:53" }] }"#,
+            r#"{ "address": "203.0.113.102", "network": "public", "router": "r1",
+                 "forwardings": [{ "protocol": "tcp", "port": 80, "to": "10.1.0.6:8080" }] }"#,
+            r#"{ "address": "203.0.113.103", "network": "public", "router": "r1", "fixed_address": "10.1.0.6" }"#,
+            r#"{ "address": "203.0.113.101", "network": "public", "port": "p3", "router": "r1" }"#,
+        ],
+    ),
+    (
+        "routes",
+        "r1/10.7.0.0/16",
+        &[r#"{ "via": ["203.0.113.9"] }"#],
+    ),
+    (
+        "tenants",
+        "acme",
+        &[r#"{ "nat": { "sessions": 7 } }"#, r#"{ "nat": { "ports": 9 } }"#],
+    ),
+    (
+        "nat-settings",
+        "default",
+        &[r#"{ "limits": { "sessions": 100 } }"#, r#"{ "timeouts": { "udp": 150 } }"#],
+    ),
 ];
 
 /// Addresses that stations, routes or packets of the universe have.
@@ -214,9 +333,42 @@ const ADDRESSES: &[&str] = &[
     "fe80::f816:3eff:fe01:3",
     "fe80::f816:3eff:fe01:9",
     "fe80::f816:3eff:fe01:12",
+    "fe80::f816:3eff:fe01:19",
+    "10.1.0.11",
+    "10.1.0.12",
+    "10.1.0.254",
+    "10.2.0.11",
+    "10.7.0.1",
+    "198.51.100.80",
+    "203.0.113.1",
+    "203.0.113.2",
+    "203.0.113.5",
+    "203.0.113.6",
+    "203.0.113.9",
+    "203.0.113.15",
+    "203.0.113.16",
+    "203.0.113.101",
+    "203.0.113.102",
+    "203.0.113.103",
+    "2001:db8:1::11",
+    "2001:db8:ff::1",
+    "2001:db8:ff::5",
+    "2001:db8:99::1",
+    "fe80::f816:3eff:fe5a:1",
+    "fe80::f816:3eff:fe5a:2",
+    "fe80::f816:3eff:fe70:5",
+    "fe80::f816:3eff:fe70:6",
+    "fe80::f816:3eff:fe70:15",
+    "fe80::f816:3eff:fe7d:1",
+    "fe80::f816:3eff:fe7d:3",
+    // Of the device.
+    "fe80::1ff:fe00:113",
 ];
 
-const VLANS: &[u16] = &[0, 7, 8, 9, 100, 101];
+/// Ports that are forwarded, on either side.
+const PORTS: &[u16] = &[53, 80, 8080];
+
+const VLANS: &[u16] = &[0, 7, 8, 9, 100, 101, 200, 201];
 const VNIS: &[u32] = &[10, 11, 12, 13];
 const DVR_MACS: &[[u8; 6]] = &[
     [0xfa, 0x16, 0x3f, 0, 0, 1],
@@ -255,10 +407,13 @@ impl Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // Routers depend on most others, and what depends on others is often refused.
-    let is_router = |resource: &usize| UNIVERSE[*resource].0.starts_with("rout");
-    let routers: Vec<usize> = (0..UNIVERSE.len()).filter(is_router).collect();
-    let resource = prop_oneof![0..UNIVERSE.len(), proptest::sample::select(routers)];
+    // Routers and floating IPs depend on most others, and what depends on others is often refused.
+    let depends = |resource: &usize| {
+        let kind = UNIVERSE[*resource].0;
+        kind.starts_with("rout") || kind == "floating-ips"
+    };
+    let dependent: Vec<usize> = (0..UNIVERSE.len()).filter(depends).collect();
+    let resource = prop_oneof![0..UNIVERSE.len(), proptest::sample::select(dependent)];
     resource.prop_flat_map(|resource| {
         let documents = UNIVERSE[resource].2.len();
         (0..=documents).prop_map(move |document| Step { resource, document })
@@ -268,8 +423,19 @@ fn step() -> impl Strategy<Value = Step> {
 /// Where histories begin: the first document of everything that goes together.
 fn ground() -> String {
     let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let apart = ["p3", "red/fa:16:3e:00:00:01", "r1/10.8.0.0/24"];
-    for (kind, id, documents) in UNIVERSE.iter().filter(|(_, id, _)| !apart.contains(id)) {
+    let apart = [
+        "p3",
+        "red/fa:16:3e:00:00:01",
+        "r1/10.8.0.0/24",
+        "r1/10.7.0.0/16",
+    ];
+    let together = UNIVERSE.iter().filter(|(_, id, _)| !apart.contains(id));
+    let mut ids = BTreeSet::new();
+    for (kind, id, documents) in together {
+        // What comes twice in the universe is there once.
+        if !ids.insert((kind, id)) {
+            continue;
+        }
         let put = format!(r#""{id}": {}"#, documents[0]);
         kinds.entry(kind).or_default().push(put);
     }
@@ -376,9 +542,12 @@ fn picture(plane: &Plane) -> BTreeSet<String> {
         let adjacency = tables.snapshot.adjacency(index);
         let pairs = tables.snapshot.allowed(index);
         match control.places.owner(index) {
-            Some(owner) => note(format!("way {owner:?} {adjacency:?} {pairs:?}")),
+            Some(owner) => {
+                let way = way_line(adjacency, place);
+                note(format!("way {owner:?} {way} {pairs:?}"));
+            }
             None => assert!(
-                matches!(adjacency, vtepd_tables::Adjacency::Vacant) && pairs.is_empty(),
+                matches!(adjacency, Adjacency::Vacant) && pairs.is_empty(),
                 "nobody's: {adjacency:?} {pairs:?}"
             ),
         }
@@ -398,6 +567,39 @@ fn picture(plane: &Plane) -> BTreeSet<String> {
             }
         }
     }
+    for vrf in (1..12).filter_map(VrfIndex::new) {
+        if let Some(rules) = tables.snapshot.rules(vrf) {
+            note(format!("rules {vrf} {}", rules_line(&control, rules)));
+        }
+    }
+    for network in (1..8).filter_map(NetworkIndex::new) {
+        let externals = tables.snapshot.network(network);
+        let Some(externals) = externals.and_then(|network| network.externals.as_ref()) else {
+            continue;
+        };
+        note(format!("external {network}"));
+        for address in addresses_v4() {
+            if let Some(vrf) = externals.router(address) {
+                note(format!("external {network} {address} {vrf}"));
+            }
+        }
+    }
+    let mut pools: Vec<_> = control.translation.pools().collect();
+    pools.sort_unstable();
+    for (space, address, _) in pools {
+        note(format!("pool {space:?} {address}"));
+    }
+    // Some are kept for pools that workers still clear up.
+    let used = control.translation.used.values();
+    let used: BTreeSet<_> = used.map(|used| &used.tenant).collect();
+    for (tenant, _, limits) in control.translation.tenants() {
+        if used.contains(tenant) {
+            note(format!("tenant {tenant} {limits:?}"));
+        }
+    }
+    for (gateway, address) in control.next_hops.list() {
+        note(format!("next hop {} {address}", place(gateway)));
+    }
     let macs = &tables.snapshot.host_macs;
     let others = DVR_MACS.iter().map(|mac| macs.may_be_other(Mac(*mac)));
     let others: Vec<bool> = others.collect();
@@ -406,6 +608,68 @@ fn picture(plane: &Plane) -> BTreeSet<String> {
     note(format!("next hops {:?}", control.underlay.next_hops()));
     control.served.picture().into_iter().for_each(note);
     picture
+}
+
+/// An adjacency, others that it names by what they stand for.
+fn way_line(adjacency: &Adjacency, place: impl Fn(AdjacencyIndex) -> String) -> String {
+    match adjacency {
+        Adjacency::Outside(outside) => format!(
+            "outside {} {:?} {:?}",
+            outside.network,
+            outside.floating.map(&place),
+            outside.own.map(&place)
+        ),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What rules say of all addresses, pools and tenants by name.
+fn rules_line(control: &Control, rules: &Rules) -> String {
+    let mut line = String::new();
+    let tenant = control.nat_names.tenant(rules.subscriber());
+    let _ = write!(
+        line,
+        "{tenant:?} {:?} {} {}",
+        rules.filtering(),
+        rules.floating_hops(),
+        rules.outbound_only_ipv6()
+    );
+    let outside: BTreeSet<Ipv4Addr> = rules.outside_addresses().collect();
+    let _ = write!(line, " {outside:?}");
+    for address in addresses_v4() {
+        let bits = address.to_bits();
+        let shared = rules.pool_of(bits).map(|shared| {
+            let (space, address) = control.translation.pool(shared.pool).unwrap();
+            assert_eq!(address, shared.address);
+            format!("{space:?} {address}")
+        });
+        let floats = [rules.floating_outside(bits), rules.floating_inside(bits)];
+        let floats = floats.map(|other| other.map(Ipv4Addr::from_bits));
+        let plain = [rules.is_exempt(bits), rules.is_same_scope(bits)];
+        let _ = write!(line, "\n  {address} {shared:?} {floats:?} {plain:?}");
+        for (port, protocol) in PORTS
+            .iter()
+            .flat_map(|port| [Protocol::Tcp, Protocol::Udp].map(|protocol| (*port, protocol)))
+        {
+            let end = Endpoint::new(bits, port);
+            let forwarded = [
+                rules.forwarding_outside(protocol, end),
+                rules.forwarding_inside(protocol, end),
+            ];
+            if forwarded.iter().any(Option::is_some) {
+                let forwarded = forwarded.map(|other| other.map(Endpoint::socket));
+                let _ = write!(line, " {protocol:?} {port} {forwarded:?}");
+            }
+        }
+    }
+    line
+}
+
+fn addresses_v4() -> impl Iterator<Item = Ipv4Addr> {
+    addresses().filter_map(|address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
 }
 
 fn network_line(
@@ -446,9 +710,18 @@ fn addresses() -> impl Iterator<Item = IpAddr> {
     ADDRESSES.iter().map(|address| address.parse().unwrap())
 }
 
+/// Numbers of pools do not come back while no worker runs.
+const AMPLE: Room = Room {
+    translation: TranslationCapacity {
+        pools: 4096,
+        tenants: 4096,
+    },
+    ..ROOM
+};
+
 /// What a daemon makes of a state that it starts with.
 fn fresh(state: &State) -> Arc<Plane> {
-    let (plane, _) = plane(ROOM);
+    let (plane, _) = plane(AMPLE);
     let empty = State::new(Arc::new(facts()));
     plane.apply(&Changes::whole(&empty, state)).unwrap();
     plane
@@ -466,7 +739,7 @@ fn assert_same(is: &BTreeSet<String>, shall: &BTreeSet<String>, what: &str) {
 
 fn run(history: &[Vec<Step>]) {
     let mut state = State::new(Arc::new(facts()));
-    let (plane, _) = plane(ROOM);
+    let (plane, _) = plane(AMPLE);
     advance(&plane, &mut state, &[ground()]);
     for steps in history {
         let requests = possible(&state, steps);

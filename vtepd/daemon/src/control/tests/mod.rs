@@ -77,6 +77,7 @@ fn facts() -> Facts {
 struct Room {
     tables: Limits,
     routes: usize,
+    translation: TranslationCapacity,
 }
 
 const ROOM: Room = Room {
@@ -85,6 +86,10 @@ const ROOM: Room = Room {
         neighbours: 1000,
     },
     routes: 1000,
+    translation: TranslationCapacity {
+        pools: 8,
+        tenants: 4,
+    },
 };
 
 /// The data plane without devices, and its one worker.
@@ -101,10 +106,7 @@ fn plane_with(room: Room, metadata: Option<MetadataSettings>) -> (Arc<Plane>, Wo
         tables,
         learned_limit: 500,
         route_limit: room.routes,
-        translation: TranslationCapacity {
-            pools: 8,
-            tenants: 4,
-        },
+        translation: room.translation,
         flows: FlowHasher::new(1, 2),
         devices: Arc::new([]),
         workers: vec![worker.clone()].into(),
