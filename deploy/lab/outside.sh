@@ -144,4 +144,11 @@ learned_mtu() { on "$1" ip route get "$2" | tee /dev/stderr | grep -q "mtu $3"; 
 more_drops() { test "$(dropped "$1" "$2")" -gt "$3"; }
 
 # sessions HOST [QUERY]: its sessions, a JSON object a line.
-sessions() { api "$1" GET "/v1/sessions?limit=1000${2:+&$2}" | jq -c '.items[]'; }
+sessions() {
+  local page next="/v1/sessions?limit=1000${2:+&$2}"
+  while [[ -n $next ]]; do
+    page=$(api "$1" GET "$next") || return
+    jq -c '.items[]' <<<"$page"
+    next=$(jq -r '.next // empty' <<<"$page")
+  done
+}

@@ -128,9 +128,16 @@ def stop_event():
 # ------------------------------------------------------------------------------------------------ client
 
 
+def local_address(address, options, source_port):
+    """What to bind to, or None. Sources are taken in turn."""
+    if options.source:
+        options.source.append(options.source.pop(0))
+        return options.source[-1], max(source_port, 0)
+    return ("::" if ":" in address else "0.0.0.0", source_port) if source_port >= 0 else None
+
+
 async def connect(address, options, source_port):
-    local = None if source_port < 0 else (options.source or ("::" if ":" in address else "0.0.0.0"), source_port)
-    return await asyncio.open_connection(address, options.port, local_addr=local)
+    return await asyncio.open_connection(address, options.port, local_addr=local_address(address, options, source_port))
 
 
 async def request(address, options, source_port, kind, **fields):
@@ -188,8 +195,8 @@ async def ask(address, options, source_port):
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one port for several other ends
-    if source_port >= 0:
-        sock.bind((options.source or ("::" if ":" in address else "0.0.0.0"), source_port))
+    if local := local_address(address, options, source_port):
+        sock.bind(local)
     sock.connect((address, options.port))
     own = text(sock.getsockname())
     data = b"".join(content(own, options.bytes))
@@ -241,7 +248,7 @@ def main():
         command.add_argument("--connections", type=int, default=1)
         command.add_argument("--at-once", type=int, default=0, help="connections at a time; 0: all")
         command.add_argument("--source-port", type=int, default=-1)
-        command.add_argument("--source", metavar="ADDRESS", help="with --source-port: from there")
+        command.add_argument("--source", action="append", metavar="ADDRESS", help="from there; of several in turn")
         command.add_argument("--rate", type=float, help="bytes in a second of each")
         command.add_argument("--patience", type=float, default=15, help="seconds for each, hold: for each line")
     options = parser.parse_args()
