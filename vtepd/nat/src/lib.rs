@@ -39,6 +39,7 @@
     clippy::indexing_slicing
 )]
 
+mod adopt;
 mod audit;
 mod blocks;
 mod bounded;

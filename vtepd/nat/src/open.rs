@@ -268,7 +268,7 @@ impl Translator {
         None
     }
 
-    fn enter(
+    pub(crate) fn enter(
         &mut self,
         rules: &Rules,
         key: InsideKey,
