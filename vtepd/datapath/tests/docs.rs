@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::{Golden, GoldenRole, Outcome, SOURCE_PORT, golden_host};
+use common::{
+    GOLDEN_EXTERNAL, Golden, GoldenRole, Outcome, SOURCE_PORT, golden_compute, golden_host,
+    golden_node,
+};
 use vtepd_datapath::DropReason;
 use vtepd_wire::craft;
 
@@ -77,16 +80,21 @@ const WALKED: [(&str, GoldenRole); 10] = [
     ("G1", H1),
 ];
 
+/// Those that go outside or come from there.
+const WALKED_OUTSIDE: [&str; 7] = ["S1", "S2", "S3", "S4", "F1", "F2", "F3"];
+
 /// Ethernet, IPv4, UDP and VXLAN before a frame.
 const OUTER: usize = 50;
 
+/// Frames of the underlay go to these MACs.
+const UNDERLAY: [u8; 5] = [0x02, 0, 0, 0, 0x01];
+
 fn send(name: &str, host: &mut Golden) -> Outcome {
     let (frame, _) = golden(name);
-    let from_underlay = frame.starts_with(&[0x02]);
-    let interface = if from_underlay {
-        host.underlay
-    } else {
-        host.access
+    let interface = match name {
+        "S3" | "F2" | "F3" => GOLDEN_EXTERNAL,
+        _ if frame.starts_with(&UNDERLAY) => host.underlay,
+        _ => host.access,
     };
     host.bench.send(interface, &frame)
 }
@@ -114,6 +122,16 @@ fn the_packet_walk_has_the_decisions_that_are_made() {
     let mut host = golden_host(H1);
     let outcome = host.bench.send(host.access, &to_an_unknown_neighbour());
     has_decisions(&walk, "P1", &outcome);
+    // The session of S2 is what S3 belongs to.
+    let mut node = golden_node();
+    for name in WALKED_OUTSIDE {
+        let outcome = match &name[..1] {
+            "F" => send(name, &mut golden_compute(true)),
+            _ if name == "S1" => send(name, &mut golden_compute(false)),
+            _ => send(name, &mut node),
+        };
+        has_decisions(&walk, name, &outcome);
+    }
 }
 
 /// VM1 pings the address that P1 asks for.
@@ -156,17 +174,24 @@ fn the_packet_walk_has_the_packets_that_come_and_go() {
     };
     // What is in the tunnel; the header of the tunnel has a table of its own.
     let inner = |frame: &[u8]| {
-        let outer = if frame.starts_with(&[0x02]) { OUTER } else { 0 };
+        let outer = if frame.starts_with(&UNDERLAY) {
+            OUTER
+        } else {
+            0
+        };
         frame[outer..].to_vec()
     };
-    for (name, _) in WALKED {
+    let names = WALKED.map(|(name, _)| name);
+    for name in names.into_iter().chain(WALKED_OUTSIDE) {
         let (frame, sent) = golden(name);
         must_have(&inner(&frame), name);
         if !sent.is_empty() {
             must_have(&inner(&sent), name);
         }
     }
-    must_have(&inner(&golden("P1").1), "P1");
+    for name in ["P1", "F4"] {
+        must_have(&inner(&golden(name).1), name);
+    }
     for name in [E4_OUT, E4_IN] {
         let (frame, sent) = golden_of("vlan.json", name);
         must_have(&frame, name);
