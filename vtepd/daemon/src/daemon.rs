@@ -79,6 +79,7 @@ fn forward(
     tables.edit().local.udp_ports = config.vxlan.ports.clone();
     let shared_tables = Arc::clone(tables.tables());
     let flows = random_flows();
+    let secret = vtepd_tables::random_hash();
     let plane = Plane::new(Parts {
         facts: facts(config, &devices)?,
         tables,
@@ -88,6 +89,7 @@ fn forward(
             pools: config.nat.pools,
             tenants: config.nat.tenants,
         },
+        secret,
         flows,
         devices: Arc::clone(&devices),
         workers: Arc::clone(&handles),
@@ -145,7 +147,7 @@ fn forward(
         translation: Translation {
             capacity: (&config.nat).into(),
             workers: handles.len() as u16,
-            secret: vtepd_tables::random_hash(),
+            secret,
         },
         stop: Arc::default(),
         ready,

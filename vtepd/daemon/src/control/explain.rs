@@ -3,7 +3,6 @@
 //! the age of what the tables know of its sender is renewed, as by any frame of his.
 
 use std::net::SocketAddrV4;
-use std::sync::Arc;
 
 use mgmt_api::explain::{
     DropExplanation, ExplainFrame, ExplainQuery, Explanation, Outcome, PacketFields, SentPacket,
@@ -13,99 +12,18 @@ use mgmt_api::refusal::{Code, Refusal};
 use mgmt_api::resources::{Attachment, Interface, Network};
 use mgmt_api::state::{Handle, View};
 use serde_json::{Value, json};
-use vtepd_datapath::memory::{MemoryIo, MemoryPacket};
-use vtepd_datapath::observer::{Decision, Exemption, Recorder, Rule};
-use vtepd_datapath::{
-    Asked, Burst, Channel, Delivery, DropReason, Pipeline, Seconds, Service, WorkerCounters,
-    WorkerState,
-};
+use vtepd_datapath::observer::{Decision, Exemption, Rule};
+use vtepd_datapath::{Asked, DropReason, Service};
 use vtepd_tables::{
-    AdjacencyIndex, FdbEntry, InterfaceIndex, Neighbour, NetworkIndex, Origin, Tables,
-    TablesReader, VrfIndex,
+    AdjacencyIndex, FdbEntry, InterfaceIndex, Neighbour, NetworkIndex, Origin, VrfIndex,
 };
 use vtepd_wire::ethernet::{ETHERTYPE_QINQ, ETHERTYPE_VLAN};
-use vtepd_wire::flow::FlowHasher;
+use vtepd_wire::ipv4::PROTOCOL_ICMP;
 use vtepd_wire::{Mac, arp, craft, vxlan};
 
+use super::experiment::{self, Experiment, Known};
 use super::places::{Place, router_of};
 use super::{Control, Plane};
-
-/// Events and commands of the one packet.
-const QUEUE: usize = 64;
-
-/// What explaining needs besides the control side.
-pub struct Laboratory {
-    pub tables: Arc<Tables>,
-    pub flows: FlowHasher,
-    pub clock: Arc<Seconds>,
-}
-
-/// A worker for one packet.
-struct Experiment {
-    reader: TablesReader,
-    state: WorkerState,
-    io: MemoryIo,
-    recorder: Recorder,
-    counters: Arc<WorkerCounters>,
-    channel: Arc<Channel>,
-}
-
-impl Laboratory {
-    fn experiment(&self) -> Option<Experiment> {
-        let counters = WorkerCounters::new();
-        let channel = Arc::new(Channel::new(QUEUE, QUEUE));
-        let mut state = WorkerState::new(self.flows, Arc::clone(&counters), Arc::clone(&channel));
-        state.now = self.clock.get() as u16;
-        let mut reader = self.tables.reader()?;
-        // Between its packets nobody waits for it: the control side that answers it may
-        // just be waiting for all workers.
-        reader.offline();
-        Some(Experiment {
-            reader,
-            state,
-            io: MemoryIo::default(),
-            recorder: Recorder::default(),
-            counters,
-            channel,
-        })
-    }
-}
-
-impl Experiment {
-    fn run(&mut self, interface: InterfaceIndex, frame: &[u8]) {
-        let mut burst = Burst::new();
-        burst.push(MemoryPacket::new(frame));
-        self.reader.online();
-        let tables = self.reader.view();
-        Pipeline::default().process(
-            &tables,
-            &mut self.state,
-            &mut self.io,
-            interface,
-            &mut burst,
-            &mut self.recorder,
-        );
-        self.reader.offline();
-    }
-
-    fn deliver(&mut self, delivery: &Delivery) {
-        self.reader.online();
-        let tables = self.reader.view();
-        Pipeline::default().deliver(
-            &tables,
-            &mut self.state,
-            &mut self.io,
-            delivery,
-            &mut self.recorder,
-        );
-        self.reader.offline();
-    }
-
-    fn drop_reason(&self) -> Option<DropReason> {
-        let mut reasons = DropReason::ALL.iter().copied();
-        reasons.find(|reason| self.counters.drops(*reason) > 0)
-    }
-}
 
 impl Plane {
     /// Runs a packet through what the workers do.
@@ -122,7 +40,8 @@ impl Plane {
             ExplainFrame::Raw(frame) => frame.clone(),
             ExplainFrame::Packet(fields) => self.frame_of(view, query.interface, fields)?,
         };
-        let mut experiment = self.laboratory.experiment().ok_or_else(|| {
+        let known = self.known_of(&frame);
+        let mut experiment = self.laboratory.experiment(known).ok_or_else(|| {
             Refusal::new(
                 Code::Internal,
                 "too many packets are being explained: ask again",
@@ -137,6 +56,23 @@ impl Plane {
             }
         }
         Ok(self.control.lock().explanation(view, frame, experiment))
+    }
+
+    /// What translators need to know to make of a frame what the workers' own would. They are asked without the lock.
+    fn known_of(&self, frame: &[u8]) -> Known {
+        let told = self.control.lock().told();
+        if told.capacity.is_none() {
+            return Known::default();
+        }
+        let (sessions, unknown) = match experiment::ask(&self.translators, frame) {
+            Ok(sessions) => (sessions, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        Known {
+            told,
+            sessions,
+            unknown,
+        }
     }
 
     /// The frame that fields describe, as it would arrive.
@@ -260,7 +196,7 @@ impl Control {
             .map(|(_, decision)| *decision)
             .collect();
         let reason = experiment.drop_reason();
-        let sent = &experiment.io.sent;
+        let sent: Vec<_> = experiment.sent().collect();
         let packets = sent.iter().map(|(interface, packet)| {
             let bytes = packet.frame();
             SentPacket {
@@ -279,7 +215,7 @@ impl Control {
             packets: packets.collect(),
             steps: decisions
                 .iter()
-                .map(|decision| names.step(*decision))
+                .map(|decision| names.step(*decision, &experiment))
                 .collect(),
         }
     }
@@ -389,7 +325,7 @@ impl Names<'_> {
         })
     }
 
-    fn step(&self, decision: Decision) -> Step {
+    fn step(&self, decision: Decision, experiment: &Experiment) -> Step {
         let step = |stage: &str, code: &str, text: String, entry: Option<Value>| Step {
             stage: stage.to_owned(),
             code: code.to_owned(),
@@ -521,7 +457,7 @@ impl Names<'_> {
                 from,
                 to,
             } => {
-                let (text, evidence) = translated(by, protocol, from, to);
+                let (text, evidence) = translated(by, protocol, from, to, experiment);
                 step("translate", "translated", text, Some(evidence))
             }
             Decision::Untranslated(exemption) => step(
@@ -627,27 +563,82 @@ fn translated(
     protocol: u8,
     from: [SocketAddrV4; 2],
     to: [SocketAddrV4; 2],
+    experiment: &Experiment,
 ) -> (String, Value) {
+    let outbound = from[0] != to[0];
+    let (before, after, end) = match outbound {
+        true => (from[0], to[0], "source"),
+        false => (from[1], to[1], "destination"),
+    };
+    let (inside, remote) = match outbound {
+        true => (from[0], remote_of(protocol, from[1])),
+        false => (to[1], remote_of(protocol, from[0])),
+    };
+    let session = experiment.session(protocol, inside, remote);
     let why = match by {
-        Rule::FloatingIp => "by floating IP",
-        Rule::Forwarding => "by port forwarding",
-        Rule::Session { new: true } => "by SNAT, in a new session",
-        Rule::Session { new: false } => "by SNAT, in a session that is known",
+        Rule::FloatingIp => "by floating IP, as all of the station's packets are".to_owned(),
+        Rule::Forwarding => "by port forwarding".to_owned(),
+        Rule::Session { new: false } => match session {
+            Some((worker, row)) => format!(
+                "by SNAT, in the session that worker {worker} has of it ({}, ends in {} s if nothing follows)",
+                row.state.name(),
+                row.expires_in
+            ),
+            None => "by SNAT, in a session that is known".to_owned(),
+        },
+        Rule::Session { new: true } => {
+            format!(
+                "by SNAT, in a new session{}",
+                new_session(outbound, before, after, experiment)
+            )
+        }
     };
-    let inside_out = from[0] != to[0];
-    let (before, after) = match inside_out {
-        true => (from[0], to[0]),
-        false => (from[1], to[1]),
-    };
-    let end = if inside_out { "source" } else { "destination" };
     let evidence = json!({
         "table": "translation",
         "protocol": protocol,
         "from": from.map(|end| end.to_string()),
         "to": to.map(|end| end.to_string()),
+        "session": session.map(|(worker, row)| json!({
+            "worker": worker,
+            "inside": row.inside.to_string(),
+            "outside": row.outside.to_string(),
+            "remote": row.remote.to_string(),
+            "state": row.state.name(),
+            "idle_seconds": row.idle,
+            "expires_in_seconds": row.expires_in,
+        })),
     });
     let text = format!("{why}: {end} {before} becomes {after}");
     (text, evidence)
+}
+
+/// The other end as sessions have it: queries are told apart by who asks.
+fn remote_of(protocol: u8, end: SocketAddrV4) -> SocketAddrV4 {
+    match protocol {
+        PROTOCOL_ICMP => SocketAddrV4::new(*end.ip(), 0),
+        _ => end,
+    }
+}
+
+/// What is to be said of a session that a packet would open.
+fn new_session(
+    outbound: bool,
+    before: SocketAddrV4,
+    after: SocketAddrV4,
+    experiment: &Experiment,
+) -> String {
+    let port = match (outbound, before.port() == after.port()) {
+        (false, _) => ", which the port that its station uses lets in",
+        (true, true) => ", which keeps its port",
+        (true, false) if experiment.has_sessions_of(before) => {
+            ", by the port that its station has for it already"
+        }
+        (true, false) => ", whose own port is taken: another is drawn, not always this one",
+    };
+    match experiment.unknown() {
+        None => port.to_owned(),
+        Some(error) => format!("{port} (whether there is one already is not known: {error})"),
+    }
 }
 
 fn service_name(service: Service) -> &'static str {

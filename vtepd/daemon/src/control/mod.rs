@@ -24,7 +24,7 @@
 //! | `announcements` | gratuitous ARP |
 //! | `metadata` | who may ask the metadata proxy, by which name |
 //! | `services` | DHCP and router advertisements for stations |
-//! | `explain` | one packet through the workers' own code |
+//! | `explain`, `experiment` | one packet through the workers' own code |
 //! | `places` | adjacency indices: who has which |
 //! | `underlay` | routes to remote VTEPs, their tunnels, groups |
 //! | `tick` | the control thread: events, ageing, questions |
@@ -34,6 +34,7 @@ mod announcements;
 mod apply;
 mod aside;
 mod concerned;
+mod experiment;
 mod explain;
 mod floating;
 mod gateways;
@@ -81,13 +82,14 @@ use vtepd_datapath::{Command, Delivery, Seconds, SmallFrame, TranslatorHandle, T
 use vtepd_tables::{InterfaceIndex, TablesWriter};
 use vtepd_wire::Mac;
 use vtepd_wire::flow::FlowHasher;
+use vtepd_wire::hash::KeyedHash;
 
 use crate::device::Device;
 use crate::workers::WorkerHandle;
 use announcements::Announcements;
 use apply::Networks;
 use aside::Superseded;
-use explain::Laboratory;
+use experiment::Laboratory;
 use guards::Guards;
 use metadata::Askers;
 use nat_names::NatNames;
@@ -111,6 +113,8 @@ pub struct Parts {
     pub learned_limit: usize,
     pub route_limit: usize,
     pub translation: TranslationCapacity,
+    /// Which worker owns what of translations follows from it.
+    pub secret: KeyedHash,
     pub flows: FlowHasher,
     pub devices: Arc<[Device]>,
     pub workers: Arc<[WorkerHandle]>,
@@ -175,6 +179,8 @@ impl Plane {
             tables: Arc::clone(parts.tables.tables()),
             flows: parts.flows,
             clock: Arc::clone(&parts.clock),
+            workers: parts.workers.len() as u16,
+            secret: parts.secret,
         };
         let devices = parts.facts.devices.iter();
         let macs = devices.map(|device| Mac(device.mac.0)).collect();

@@ -53,6 +53,8 @@ pub struct Translation {
     limits: BTreeMap<Id, NatLimits>,
     /// Pools that workers still clear up.
     closing: Vec<Closing>,
+    /// What holds for all, once it has been said.
+    settings: Option<Settings>,
 }
 
 /// Whose sessions end with a change of any of these.
@@ -169,7 +171,13 @@ impl Translation {
             holders: HashMap::new(),
             limits: BTreeMap::new(),
             closing: Vec::new(),
+            settings: None,
         }
+    }
+
+    /// How many pools and tenants there may be.
+    pub fn capacity(&self) -> (u16, u16) {
+        (self.pools.capacity, self.tenants.capacity)
     }
 
     /// The tenants that routers of this host count for, with their limits.
@@ -302,6 +310,7 @@ impl Control {
             .collect();
         if changes.nat_settings().next().is_some() {
             let settings = self.settings(&changes.after.nat_settings());
+            self.translation.settings = Some(settings);
             requests.push(NatRequest::Set(settings));
             // What tenants leave to the defaults changes with these.
             limited.extend(self.translation.tenants.by_key.keys().cloned());
@@ -515,6 +524,32 @@ impl Control {
             self.translation.pools.release(closing.index.0);
             self.translation.let_tenant_go(&closing.tenant);
         }
+    }
+
+    /// What a translator must be told to be as those of the workers are; nothing, if none of this host's routers leads outside.
+    pub(super) fn all_nat_requests(&self) -> Vec<NatRequest> {
+        let translation = &self.translation;
+        if translation.used.is_empty() {
+            return Vec::new();
+        }
+        let settings = translation.settings.map(NatRequest::Set);
+        let limits = translation
+            .tenants()
+            .map(|(_, subscriber, limits)| NatRequest::SetLimits {
+                subscriber,
+                limits: Some(self.share(limits)),
+            });
+        let pools = translation.pools.by_key.iter();
+        let pools = pools.filter_map(|((space, _, address, subscriber), number)| {
+            let owner = PoolOwner {
+                router: index_of(*space)?,
+                subscriber: *subscriber,
+                address: *address,
+            };
+            let pool = PoolIndex(*number);
+            Some(NatRequest::OpenPool { pool, owner })
+        });
+        settings.into_iter().chain(limits).chain(pools).collect()
     }
 
     /// What of a tenant's limits each worker grants: stations are dealt to workers, and each counts its own.

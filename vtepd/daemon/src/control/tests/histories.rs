@@ -292,12 +292,18 @@ const UNIVERSE: &[(&str, &str, &[&str])] = &[
     (
         "tenants",
         "acme",
-        &[r#"{ "nat": { "sessions": 7 } }"#, r#"{ "nat": { "ports": 9 } }"#],
+        &[
+            r#"{ "nat": { "sessions": 7 } }"#,
+            r#"{ "nat": { "ports": 9 } }"#,
+        ],
     ),
     (
         "nat-settings",
         "default",
-        &[r#"{ "limits": { "sessions": 100 } }"#, r#"{ "timeouts": { "udp": 150 } }"#],
+        &[
+            r#"{ "limits": { "sessions": 100 } }"#,
+            r#"{ "timeouts": { "udp": 150 } }"#,
+        ],
     ),
 ];
 
@@ -764,7 +770,7 @@ fn advance(plane: &Plane, state: &mut State, requests: &[String]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn tables_are_those_of_a_daemon_started_with_the_state(

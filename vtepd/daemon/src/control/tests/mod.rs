@@ -107,6 +107,7 @@ fn plane_with(room: Room, metadata: Option<MetadataSettings>) -> (Arc<Plane>, Wo
         learned_limit: 500,
         route_limit: room.routes,
         translation: room.translation,
+        secret: vtepd_tables::random_hash(),
         flows: FlowHasher::new(1, 2),
         devices: Arc::new([]),
         workers: vec![worker.clone()].into(),

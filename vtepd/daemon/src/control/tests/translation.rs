@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mgmt_api::events::{Event, EventSink, Heard, Listener, NatLimit};
-use mgmt_api::resources::Router;
+use mgmt_api::explain::{ExplainFrame, ExplainQuery, Explanation, Outcome};
+use mgmt_api::resources::{Interface, Router};
 use mgmt_api::translation::{
     NatPoolState, SessionCursor, SessionProtocol, SessionQuery, SessionState,
 };
@@ -151,11 +152,15 @@ impl Bench {
 
     /// Has a thread ask, which the worker answers.
     fn asks<T: Send>(&mut self, ask: impl FnOnce(&Plane) -> T + Send) -> T {
+        self.asks_beside(|plane, _| ask(plane))
+    }
+
+    fn asks_beside<T: Send>(&mut self, ask: impl FnOnce(&Plane, &Manager) -> T + Send) -> T {
         self.worker.running.store(true, Ordering::Release);
-        let (plane, state) = (&self.plane, &mut self.state);
+        let (plane, manager, state) = (&self.plane, &self.manager, &mut self.state);
         let events = &self.worker.channel.nat.events;
         let answer = std::thread::scope(|scope| {
-            let asking = scope.spawn(|| ask(plane));
+            let asking = scope.spawn(|| ask(plane, manager));
             while !asking.is_finished() {
                 state.attend();
                 state.translator.tick(state.seconds, 64);
@@ -209,6 +214,11 @@ impl Bench {
         control.translation.pools().count() + control.translation.closing_pools().count()
     }
 
+    /// What would become of a frame, while the worker can be asked.
+    fn explained(&mut self, interface: &str, frame: Vec<u8>) -> Explanation {
+        self.asks_beside(|plane, manager| explain(plane, manager, interface, frame))
+    }
+
     fn later(&mut self, seconds: u64) {
         self.plane.control.lock().start -= Duration::from_secs(seconds);
     }
@@ -223,6 +233,27 @@ impl Bench {
             .map(|(_, frame)| frame)
             .collect()
     }
+}
+
+fn explain(plane: &Plane, manager: &Manager, interface: &str, frame: Vec<u8>) -> Explanation {
+    manager.read(|state| {
+        let view = state.view();
+        let query = ExplainQuery {
+            interface: view.find::<Interface>(&interface.parse().unwrap()).unwrap(),
+            frame: ExplainFrame::Raw(frame),
+        };
+        plane.explain(view, &query).unwrap()
+    })
+}
+
+/// What was said of the translation.
+fn said(explanation: &Explanation) -> &str {
+    let steps = explanation.steps.iter();
+    let mut said = steps.filter(|step| step.stage == "translate");
+    &said
+        .next()
+        .unwrap_or_else(|| panic!("{explanation:?}"))
+        .text
 }
 
 fn of_inside(inside: &str) -> SessionQuery {
@@ -819,4 +850,118 @@ fn no_packet_leaves_untranslated_at_any_moment() {
         [[203, 0, 113, 5], [203, 0, 113, 6], [203, 0, 113, 7]],
         "{seen:?}"
     );
+}
+
+#[test]
+fn an_explanation_knows_the_workers_sessions_and_makes_none() {
+    let mut bench = Bench::alone();
+    let told = bench.explained("trunk", tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    assert_eq!(told.outcome, Outcome::Forwarded);
+    assert_eq!(
+        said(&told),
+        "by SNAT, in a new session, which keeps its port: source 10.1.0.5:40000 becomes 203.0.113.5:40000"
+    );
+    assert_eq!(
+        told.packets[0].bytes,
+        outside(QG, QG_IP, 40000, FAR, 63),
+        "the packet itself"
+    );
+    assert_eq!(bench.sessions(SessionQuery::default()), []);
+
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    let (_, frame) = bench.forwarded(TRUNK, &tcp_out("10.2.0.5", 40000, FAR, tcp::SYN));
+    let port = u16::from_be_bytes([frame[34], frame[35]]);
+    assert_ne!(port, 40000);
+    // In the middle of the stream, by a port that no other translator would have come upon.
+    let told = bench.explained("trunk", tcp_out("10.2.0.5", 40000, FAR, tcp::ACK));
+    assert_eq!(told.outcome, Outcome::Forwarded, "{told:?}");
+    assert_eq!(
+        said(&told),
+        format!(
+            "by SNAT, in the session that worker 0 has of it (opening, ends in 240 s if nothing follows): source \
+             10.2.0.5:40000 becomes 203.0.113.5:{port}"
+        )
+    );
+    assert_eq!(told.packets[0].bytes[34..36], port.to_be_bytes());
+    // Another end, by the same port.
+    let told = bench.explained("trunk", tcp_out("10.2.0.5", 40000, "198.18.9.9", tcp::SYN));
+    assert!(
+        said(&told).contains("by the port that its station has for it already")
+            && said(&told).ends_with(&format!("203.0.113.5:{port}")),
+        "{}",
+        said(&told)
+    );
+    // The answer, what the mapping lets in, and what nobody has asked for.
+    let told = bench.explained("vm1", inbound(QG, QG_IP, port, tcp::SYN | tcp::ACK));
+    assert_eq!(told.outcome, Outcome::Forwarded);
+    assert!(
+        said(&told).contains("the session that worker 0 has")
+            && said(&told).ends_with(&format!(
+                "destination 203.0.113.5:{port} becomes 10.2.0.5:40000"
+            )),
+        "{}",
+        said(&told)
+    );
+    let stranger = craft::ethernet(QG, NEXT)
+        .ipv4("198.18.9.9", QG_IP)
+        .tcp(99, port, tcp::SYN, b"");
+    let told = bench.explained("vm1", stranger);
+    assert!(said(&told).contains("lets in"), "{}", said(&told));
+    let told = bench.explained("vm1", inbound(QG, QG_IP, 7, tcp::ACK));
+    assert_eq!(told.outcome, Outcome::Dropped);
+    assert_eq!(
+        told.drop.unwrap().description,
+        DropReason::NatNoSession.description()
+    );
+    let rows = bench.sessions(SessionQuery::default());
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row.state == SessionState::Opening));
+
+    // While the worker cannot be asked that is said.
+    let told = explain(
+        &bench.plane,
+        &bench.manager,
+        "trunk",
+        tcp_out("10.2.0.5", 40000, FAR, tcp::SYN),
+    );
+    assert!(said(&told).contains("not known: "), "{}", said(&told));
+}
+
+#[test]
+fn an_explanation_names_the_rule() {
+    let mut bench = Bench::outside(&r1(
+        HERE,
+        false,
+        r#""exempt": ["198.18.8.0/24"], "same_scope": ["10.2.0.0/16"],"#,
+    ));
+    let out = |to| tcp_out("10.1.0.5", 40000, to, tcp::SYN);
+    let told = bench.explained("trunk", out("198.18.8.1"));
+    assert!(said(&told).contains("exempt"), "{}", said(&told));
+    let told = bench.explained("trunk", tcp_out("10.2.0.5", 1, FAR, tcp::SYN));
+    assert!(said(&told).contains("address scope"), "{}", said(&told));
+    bench.fip(
+        r#"{ "address": "203.0.113.7", "network": "public",
+            "forwardings": [{ "protocol": "tcp", "port": 8080, "to": "10.1.0.5:40000" }] }"#,
+    );
+    let told = bench.explained("trunk", out(FAR));
+    assert_eq!(
+        said(&told),
+        "by port forwarding: source 10.1.0.5:40000 becomes 203.0.113.7:8080"
+    );
+    bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
+    let told = bench.explained("trunk", out(FAR));
+    assert!(
+        said(&told).starts_with("by floating IP") && said(&told).ends_with("203.0.113.7:40000"),
+        "{}",
+        said(&told)
+    );
+    let told = bench.explained("vm1", inbound(QG, FIP, 22, tcp::SYN));
+    assert!(
+        said(&told).ends_with("destination 203.0.113.7:22 becomes 10.1.0.5:22"),
+        "{}",
+        said(&told)
+    );
+    let told = bench.explained("vm1", inbound(QG, "203.0.113.99", 22, tcp::SYN));
+    assert_eq!(told.outcome, Outcome::Dropped);
+    assert_eq!(told.drop.unwrap().reason, DropReason::NatNotOurs.name());
 }
