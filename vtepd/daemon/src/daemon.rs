@@ -14,7 +14,7 @@ use mgmt_api::manager::Manager;
 use mgmt_api::rest;
 use rustix::thread::CpuSet;
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use vtepd_datapath::{Idle, Seconds};
 use vtepd_tables::{InterfaceIndex, Limits, Proxy, Tables, Tag};
@@ -24,18 +24,24 @@ use vtepd_wire::flow::FlowHasher;
 use crate::config::{self, Config};
 use crate::control::{self, MetadataSettings, Parts, Plane, TranslationCapacity, TunnelSettings};
 use crate::device::{self, Device};
+use crate::nat_log::{NatLog, Sink};
 use crate::queues;
 use crate::workers::{self, Common, Presence, Translation, WorkerHandle};
 
 /// Runs until a signal asks to stop.
 pub fn run(config: &Config) -> Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT]).context("cannot wait for signals")?;
+    // Whoever rotates logs sends it, whether there is one to be rotated or not.
+    let reopen = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&reopen)).context("cannot wait for SIGHUP")?;
     // Before any device is touched: a second daemon by mistake ends here.
     let listening = listen(config)?;
+    let log = config.nat.log.target()?;
+    let log = log.as_ref().map(Sink::open).transpose()?;
     leave_worker_cores(&config.worker_cores())?;
     let eal = device::start_eal(config)?;
     let pool = device::create_pool(config, &eal)?;
-    let outcome = forward(config, &eal, &pool, signals, listening);
+    let outcome = forward(config, &eal, &pool, signals, listening, (log, reopen));
     // Everything that had packets is gone: they must all be back.
     let balance = check_balance(&pool);
     outcome.and(balance)
@@ -61,6 +67,7 @@ fn forward(
     pool: &Pool,
     signals: Signals,
     listening: Listening,
+    (log, reopen): (Option<Sink>, Arc<AtomicBool>),
 ) -> Result<()> {
     let start = Instant::now();
     let clock = Arc::new(Seconds::default());
@@ -160,7 +167,17 @@ fn forward(
     }
     wait_for_workers(handles.len(), &begun, &thread_ended, &mut threads)?;
     threads.list.push(start_control(&common, &plane)?);
-    threads.list.push(start_aside(&common, plane)?);
+    threads.list.push(start_aside(&common, Arc::clone(&plane))?);
+    if let Some(sink) = log {
+        let log = NatLog {
+            workers: Arc::clone(&handles),
+            plane,
+            clock: Arc::clone(&common.clock),
+            sink,
+            reopen,
+        };
+        threads.list.push(start_log(&common, log)?);
+    }
 
     let served = serve(config, listening, manager, signals, &thread_ended);
     // Their ends are no news from now on.
@@ -243,6 +260,11 @@ fn start_aside(common: &Common, plane: Arc<Plane>) -> Result<JoinHandle<Result<(
             control::run_aside(&plane, stop);
         },
     )
+}
+
+fn start_log(common: &Common, log: NatLog) -> Result<JoinHandle<Result<()>>> {
+    let who = "the thread of the log of translations";
+    start_thread(common, "nat-log", who, move |stop| log.run(stop))
 }
 
 fn start_thread(

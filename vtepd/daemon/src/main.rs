@@ -17,6 +17,7 @@ mod device;
 mod frame;
 mod io;
 mod logging;
+mod nat_log;
 mod queues;
 mod workers;
 

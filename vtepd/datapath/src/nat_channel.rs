@@ -5,6 +5,7 @@
 //!     NatRequest ──► letters: any number ───► all of them, in order
 //!     Question ────► at most one ───────────► a bounded step of it a turn ──► the answer, back
 //!     Event ◄──────── bounded, lossy ◄─────── what has run out
+//!     LogRecord ◄──── bounded ◄────────────── who has which port outside, where that is logged
 //! ```
 //!
 //! *Whoever sees rules has opened their pools.* A worker reads its letters before it looks at the tables, in each
@@ -28,8 +29,8 @@ use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use vtepd_nat::{
-    Event, Limits, PoolError, PoolIndex, PoolOwner, PoolUsage, SessionFilter, SessionRow, Settings,
-    SubscriberIndex, SubscriberUsage, Translator, Usage,
+    Event, Limits, LogRecord, PoolError, PoolIndex, PoolOwner, PoolUsage, SessionFilter,
+    SessionRow, Settings, SubscriberIndex, SubscriberUsage, Translator, Usage,
 };
 use vtepd_tables::VrfIndex;
 
@@ -90,6 +91,9 @@ impl Letters {
 const SPARE: usize = 2;
 /// Events that wait for the control thread; about each pool and tenant there is at most one a second.
 const EVENTS: usize = 1024;
+/// Records of the log that wait for its thread: some ten milliseconds of a worker that opens sessions as fast as it can. What
+/// does not fit waits in the translator, whose room is the operator's choice, and is counted there when that is full.
+const RECORDS: usize = 4096;
 /// Places of the session table that are looked at in a turn: some ten microseconds.
 const LOOKED_AT: u32 = 1024;
 /// The same where sessions end on the way, at some hundred nanoseconds each.
@@ -110,6 +114,8 @@ pub struct NatChannel {
     /// Worker to control thread: what has run out. When nobody listens, the newest are lost: ask for the use of a
     /// pool to know whether it is vacant.
     pub events: ArrayQueue<Event>,
+    /// Worker to the thread that writes the log.
+    pub log: ArrayQueue<LogRecord>,
 }
 
 // A lock inside would stop a worker whenever the control thread loses its core at the wrong time.
@@ -125,6 +131,7 @@ impl Default for NatChannel {
             questions: ArrayQueue::new(1),
             answers: ArrayQueue::new(1),
             events: ArrayQueue::new(EVENTS),
+            log: ArrayQueue::new(RECORDS),
         }
     }
 }

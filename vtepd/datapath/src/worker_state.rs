@@ -113,13 +113,24 @@ impl WorkerState {
         }
     }
 
-    /// Tells the control thread what has run out.
+    /// Tells the control thread what has run out, and the log's who has which port. To be done at the end of a turn.
     #[inline]
-    pub(crate) fn tell_of_translations(&mut self) {
+    pub fn tell_of_translations(&mut self) {
+        let nat = &self.channel.nat;
         while let Some(event) = self.translator.next_event() {
-            if self.channel.nat.events.push(event).is_err() {
+            if nat.events.push(event).is_err() {
                 self.counters.events_lost.add(1);
             }
+        }
+        for _ in 0..LOGGED {
+            if nat.log.is_full() {
+                break;
+            }
+            let Some(record) = self.translator.next_log() else {
+                break;
+            };
+            // There is room: nobody else puts any in.
+            let _ = nat.log.push(record);
         }
     }
 
@@ -180,6 +191,9 @@ impl WorkerState {
         }
     }
 }
+
+/// Records that go to the log in a turn, at some ten nanoseconds each: more than a burst makes.
+const LOGGED: usize = 256;
 
 /// Packets that wait for a translator which nobody has given another size.
 pub(crate) const FEW_HELD: u32 = 64;

@@ -1,9 +1,12 @@
-//! `[nat]`: how much each worker can translate.
+//! `[nat]`: how much each worker can translate, and whether it is logged.
+
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use vtepd_nat::Capacity;
 
 use super::ConfigError;
+use crate::nat_log::{self, Target};
 
 /// `[nat]`, of each worker.
 #[derive(Debug, Deserialize)]
@@ -15,6 +18,54 @@ pub struct Nat {
     pub datagrams: u32,
     pub held: u32,
     pub outbound_only_sessions: u32,
+    pub log: NatLog,
+}
+
+/// `[nat.log]`: one of both, or none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NatLog {
+    pub file: Option<PathBuf>,
+    pub syslog: Option<String>,
+}
+
+impl NatLog {
+    /// Where the log goes. `None`: there is none.
+    pub fn target(&self) -> Result<Option<Target>, ConfigError> {
+        let fail = |what: String| Err(ConfigError(what));
+        let absolute = |path: &PathBuf| path.is_absolute();
+        match (&self.file, &self.syslog) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => fail("nat.log has both a file and syslog: choose one".to_owned()),
+            (Some(file), None) if absolute(file) => Ok(Some(Target::File(file.clone()))),
+            (Some(file), None) => fail(format!("nat.log.file {file:?} is no absolute path")),
+            (None, Some(syslog)) => {
+                if let Some(server) = syslog.strip_prefix("udp://") {
+                    return match server.parse() {
+                        Ok(server) => Ok(Some(Target::Udp(server))),
+                        Err(_) => fail(format!(
+                            "nat.log.syslog {syslog:?} is no address with a port, as in \"udp://192.0.2.1:514\""
+                        )),
+                    };
+                }
+                let path = PathBuf::from(syslog);
+                match absolute(&path) {
+                    true => Ok(Some(Target::Local(path))),
+                    false => fail(format!(
+                        "nat.log.syslog {syslog:?} is neither \"udp://ADDRESS:PORT\" nor a socket as \"/dev/log\""
+                    )),
+                }
+            }
+        }
+    }
+
+    /// Records that may wait on each worker.
+    pub fn room(&self) -> u32 {
+        match (&self.file, &self.syslog) {
+            (None, None) => 0,
+            _ => nat_log::ROOM,
+        }
+    }
 }
 
 impl Default for Nat {
@@ -27,6 +78,7 @@ impl Default for Nat {
             datagrams: capacity.datagrams,
             held: capacity.held,
             outbound_only_sessions: capacity.outbound_only,
+            log: NatLog::default(),
         }
     }
 }
@@ -40,7 +92,7 @@ impl From<&Nat> for Capacity {
             datagrams: nat.datagrams,
             held: nat.held,
             outbound_only: nat.outbound_only_sessions,
-            log: 0,
+            log: nat.log.room(),
         }
     }
 }
@@ -69,6 +121,7 @@ impl Nat {
 
     /// Memory that was promised and is not there would end in the out-of-memory killer.
     pub(super) fn check(&self, workers: usize, machine_mb: Option<u64>) -> Result<(), ConfigError> {
+        self.log.target()?;
         let wanted = self.memory_mb() * workers as u64;
         match machine_mb {
             Some(has) if wanted > has => Err(ConfigError(format!(
@@ -121,12 +174,41 @@ mod tests {
     }
 
     #[test]
+    fn the_log_is_off_unless_it_goes_somewhere() {
+        let nat = parse("").unwrap().nat;
+        assert_eq!(nat.log.target().unwrap(), None);
+        assert_eq!(Capacity::from(&nat).log, 0);
+        for (keys, target) in [
+            (
+                "file = \"/var/log/vtepd/nat.log\"",
+                Target::File("/var/log/vtepd/nat.log".into()),
+            ),
+            (
+                "syslog = \"udp://[2001:db8::9]:514\"",
+                Target::Udp("[2001:db8::9]:514".parse().unwrap()),
+            ),
+            ("syslog = \"/dev/log\"", Target::Local("/dev/log".into())),
+        ] {
+            let nat = parse(&format!("[nat.log]\n{keys}")).unwrap().nat;
+            assert_eq!(nat.log.target().unwrap(), Some(target));
+            assert!(Capacity::from(&nat).log > 0);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_named() {
         for (keys, part) in [
             ("session = 1", "session"),
             ("pools = 65536", "pools = 65536"),
             ("sessions = -1", "sessions = -1"),
             ("sessions = 4000000000", "lower nat.sessions"),
+            ("[nat.log]\nfile = \"nat.log\"", "no absolute path"),
+            ("[nat.log]\nsyslog = \"udp://loghost\"", "no address"),
+            ("[nat.log]\nsyslog = \"loghost\"", "/dev/log"),
+            (
+                "[nat.log]\nfile = \"/a\"\nsyslog = \"/dev/log\"",
+                "choose one",
+            ),
         ] {
             let error = parse(keys).unwrap_err();
             assert!(error.contains(part), "{keys}: {error}");

@@ -92,7 +92,6 @@ use aside::Superseded;
 use experiment::Laboratory;
 use guards::Guards;
 use metadata::Askers;
-use nat_names::NatNames;
 use next_hops::NextHopsOutside;
 use places::Places;
 use services::Served;
@@ -103,6 +102,7 @@ use underlay::Underlay;
 
 pub use aside::run as run_aside;
 pub use metadata::MetadataSettings;
+pub use nat_names::NatNames;
 pub use tick::run as run_thread;
 pub use translation::TranslationCapacity;
 
@@ -141,6 +141,7 @@ pub struct Plane {
     laboratory: Laboratory,
     translators: Arc<Translators>,
     superseded: Receiver<Superseded>,
+    nat_names: Arc<NatNames>,
 }
 
 /// Everything that only the holder of the lock may do: there is one writer.
@@ -186,6 +187,7 @@ impl Plane {
         let macs = devices.map(|device| Mac(device.mac.0)).collect();
         let translators = Arc::new(translators(&parts.workers));
         let (superseded, to_supersede) = unbounded();
+        let nat_names = Arc::<NatNames>::default();
         let mut control = Control {
             tables: parts.tables,
             learner: Learner::new(parts.learned_limit),
@@ -199,7 +201,7 @@ impl Plane {
             vrfs: Vrfs::new(parts.route_limit),
             translation: Translation::new(parts.translation),
             translators: Arc::clone(&translators),
-            nat_names: Arc::default(),
+            nat_names: Arc::clone(&nat_names),
             superseded,
             // Until the manager has given its own.
             events: EventSink::default(),
@@ -219,10 +221,18 @@ impl Plane {
             busy: BusyMeter::new(parts.workers.len()),
             translators,
             superseded: to_supersede,
+            nat_names,
             devices: parts.devices,
             workers: parts.workers,
             control: Mutex::new(control),
         })
+    }
+}
+
+impl Plane {
+    /// What routers and tenants are called that workers know by number.
+    pub fn nat_names(&self) -> &Arc<NatNames> {
+        &self.nat_names
     }
 }
 

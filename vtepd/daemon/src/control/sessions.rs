@@ -101,6 +101,12 @@ impl Plane {
             .collect())
     }
 
+    /// Records of the log that workers had no room for, since the start. `None`: one of them cannot be asked.
+    pub fn records_lost(&self) -> Option<u64> {
+        let usage = self.translators.usage().ok()?;
+        Some(usage.iter().map(|usage| usage.log_lost).sum())
+    }
+
     /// What tenants use, and may.
     pub(super) fn list_tenants(&self) -> Result<Vec<NatTenant>, Refusal> {
         let tenants: Vec<_> = {

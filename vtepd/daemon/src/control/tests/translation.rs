@@ -16,11 +16,13 @@ use mgmt_api::resources::{Interface, Router};
 use mgmt_api::translation::{
     NatPoolState, SessionCursor, SessionProtocol, SessionQuery, SessionState,
 };
+use vtepd_nat::{Capacity, Settings, Slices, Translator};
 use vtepd_wire::{arp, icmp, tcp};
 
 use super::super::aside::Superseded;
 use super::routers::ROUTED;
 use super::*;
+use crate::nat_log::{NatLog, Sink, Target};
 
 /// The external network is on an interface of its own.
 const EXT: InterfaceIndex = VM;
@@ -158,7 +160,6 @@ impl Bench {
     fn asks_beside<T: Send>(&mut self, ask: impl FnOnce(&Plane, &Manager) -> T + Send) -> T {
         self.worker.running.store(true, Ordering::Release);
         let (plane, manager, state) = (&self.plane, &self.manager, &mut self.state);
-        let events = &self.worker.channel.nat.events;
         let answer = std::thread::scope(|scope| {
             let asking = scope.spawn(|| ask(plane, manager));
             while !asking.is_finished() {
@@ -168,9 +169,7 @@ impl Bench {
             }
             asking.join().unwrap()
         });
-        while let Some(event) = self.state.translator.next_event() {
-            events.push(event).unwrap();
-        }
+        self.state.tell_of_translations();
         self.worker.running.store(false, Ordering::Release);
         answer
     }
@@ -964,4 +963,56 @@ fn an_explanation_names_the_rule() {
     let told = bench.explained("vm1", inbound(QG, "203.0.113.99", 22, tcp::SYN));
     assert_eq!(told.outcome, Outcome::Dropped);
     assert_eq!(told.drop.unwrap().reason, DropReason::NatNotOurs.name());
+}
+
+#[test]
+fn rfc6888_req12_who_had_which_port_is_logged_and_what_is_lost_is_said() {
+    let mut bench = Bench::alone();
+    let capacity = Capacity {
+        sessions: 64,
+        pools: 8,
+        subscribers: 4,
+        log: 3,
+        ..Capacity::default()
+    };
+    let hash = vtepd_tables::random_hash();
+    let slices = Slices::alone(hash);
+    bench.state.translator = Translator::new(capacity, Settings::default(), slices, hash, 0);
+    // What it was told before it was replaced.
+    for request in bench.plane.control.lock().all_nat_requests() {
+        request.carry_out(&mut bench.state.translator).unwrap();
+    }
+    let directory = std::env::temp_dir().join(format!("vtepd-nat-log-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("nat.log");
+    let write = |bench: &mut Bench| {
+        bench.state.tell_of_translations();
+        let log = NatLog {
+            workers: vec![bench.worker.clone()].into(),
+            plane: Arc::clone(&bench.plane),
+            clock: Arc::default(),
+            sink: Sink::open(&Target::File(path.clone())).unwrap(),
+            reopen: Arc::default(),
+        };
+        bench.asks(move |_| log.run(&AtomicBool::new(true)));
+    };
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    // The same port to another end is no news.
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, "198.18.9.9", tcp::SYN));
+    write(&mut bench);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_, line) = text.trim_end().split_once(' ').unwrap();
+    assert_eq!(
+        line,
+        "port-taken router=r1 tenant=r1 inside=10.1.0.5 outside=203.0.113.5 protocol=tcp ports=40000"
+    );
+    for port in 1..=5 {
+        bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000 + port, FAR, tcp::SYN));
+    }
+    write(&mut bench);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert!(lines[4].ends_with(" records-lost count=2"), "{text}");
+    std::fs::remove_dir_all(directory).unwrap();
 }
