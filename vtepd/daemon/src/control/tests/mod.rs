@@ -78,6 +78,8 @@ struct Room {
     tables: Limits,
     routes: usize,
     translation: TranslationCapacity,
+    /// The first of them is the bench's.
+    workers: u32,
 }
 
 const ROOM: Room = Room {
@@ -90,9 +92,10 @@ const ROOM: Room = Room {
         pools: 8,
         tenants: 4,
     },
+    workers: 1,
 };
 
-/// The data plane without devices, and its one worker.
+/// The data plane without devices, and its first worker.
 fn plane(room: Room) -> (Arc<Plane>, WorkerHandle) {
     plane_with(room, None)
 }
@@ -100,7 +103,10 @@ fn plane(room: Room) -> (Arc<Plane>, WorkerHandle) {
 fn plane_with(room: Room, metadata: Option<MetadataSettings>) -> (Arc<Plane>, WorkerHandle) {
     let mut tables = Tables::new(room.tables);
     tables.edit().local.udp_ports = vec![4789];
-    let worker = WorkerHandle::new(0, 1);
+    let workers: Vec<_> = (0..room.workers)
+        .map(|core| WorkerHandle::new(core, 1))
+        .collect();
+    let worker = workers[0].clone();
     let plane = Plane::new(Parts {
         facts: facts(),
         tables,
@@ -110,7 +116,7 @@ fn plane_with(room: Room, metadata: Option<MetadataSettings>) -> (Arc<Plane>, Wo
         secret: vtepd_tables::random_hash(),
         flows: FlowHasher::new(1, 2),
         devices: Arc::new([]),
-        workers: vec![worker.clone()].into(),
+        workers: workers.into(),
         tunnels: TunnelSettings { dscp: 0, ttl: 64 },
         metadata,
         start: Instant::now(),

@@ -119,7 +119,10 @@ fn inbound(gateway: &'static str, to: &str, port: u16, flags: u8) -> Vec<u8> {
 impl Bench {
     /// The router's way outside, as far as this host goes.
     fn outside(router: &str) -> Self {
-        let mut bench = Self::connected(ROUTED);
+        Self::led_outside(Self::connected(ROUTED), router)
+    }
+
+    fn led_outside(mut bench: Self, router: &str) -> Self {
         bench
             .transact(&put(&format!(
                 r#""networks": {{ "public": {PUBLIC} }}, "routers": {{ "r1": {router} }}"#
@@ -1015,4 +1018,34 @@ fn rfc6888_req12_who_had_which_port_is_logged_and_what_is_lost_is_said() {
     assert_eq!(lines.len(), 5, "{text}");
     assert!(lines[4].ends_with(" records-lost count=2"), "{text}");
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn an_explanation_crosses_to_the_worker_that_owns_the_station() {
+    let bench = Bench::with(Room { workers: 3, ..ROOM });
+    bench.replace(ROUTED).unwrap();
+    bench.commanded();
+    let router = r1(HERE, false, "");
+    let bench = Bench::led_outside(bench, &router);
+    let mut crossed = 0;
+    for station in 10..42 {
+        bench.put(
+            "ports",
+            "red1",
+            &format!(
+                r#"{{ "network": "red", "mac": "{RED1}", "addresses": ["10.1.0.{station}"], "interface": "trunk", "vlan": 11 }}"#
+            ),
+        );
+        let frame = tcp_out(&format!("10.1.0.{station}"), 40000, FAR, tcp::SYN);
+        let told = explain(&bench.plane, &bench.manager, "trunk", frame);
+        assert_eq!(told.outcome, Outcome::Forwarded, "{told:?}");
+        assert!(
+            told.packets[0].summary.contains("203.0.113.5"),
+            "{:?}",
+            told.packets
+        );
+        let codes: Vec<&str> = told.steps.iter().map(|step| step.code.as_str()).collect();
+        crossed += usize::from(codes.contains(&"handed-over"));
+    }
+    assert!((1..32).contains(&crossed), "{crossed} of 32");
 }
