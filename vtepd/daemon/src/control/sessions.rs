@@ -22,8 +22,8 @@ use super::Plane;
 use super::places::router_of;
 use super::spaces::index_of;
 
-/// Ports of an outside address, all workers together.
-const PORTS: u64 = 1 << 16;
+/// Ports of an outside address, all workers together: port 0 is nobody's.
+const PORTS: u64 = (1 << 16) - 1;
 
 pub(super) fn refuse(error: AskError) -> Refusal {
     Refusal::new(Code::Unhealthy, error.to_string())

@@ -22,6 +22,15 @@ pub struct Line {
 }
 
 impl Line {
+    /// Says that all ports are nobody's: sessions do not outlive the daemon.
+    pub fn started(time: OffsetDateTime) -> Self {
+        Self {
+            time,
+            what: "started",
+            fields: Vec::new(),
+        }
+    }
+
     /// Says that so many are missing.
     pub fn lost(time: OffsetDateTime, count: u64) -> Self {
         Self {
@@ -94,6 +103,11 @@ mod tests {
         assert_eq!(
             line.syslog("net1", 42),
             r#"<134>1 1970-01-01T00:00:01Z net1 vtepd 42 port-taken [nat@32473 router="r\"1\]" ports="40000"]"#
+        );
+        assert!(
+            Line::started(OffsetDateTime::UNIX_EPOCH)
+                .syslog("net1", 42)
+                .ends_with(" started [nat@32473]")
         );
         assert_eq!(
             Line::lost(OffsetDateTime::UNIX_EPOCH, 7).to_string(),

@@ -62,6 +62,7 @@ impl NatLog {
     /// Runs until `stop` is set, and then until nothing is left.
     pub fn run(mut self, stop: &AtomicBool) {
         let mut lost = Lost::default();
+        self.write(&Line::started(OffsetDateTime::now_utc()), &mut lost);
         let mut due = Instant::now() + LOSSES;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
@@ -86,10 +87,13 @@ impl NatLog {
 
     /// Writes what has come, and returns how much that was.
     fn write_all(&mut self, lost: &mut Lost) -> usize {
-        let names = Arc::clone(self.plane.nat_names());
+        let (names, workers) = (
+            Arc::clone(self.plane.nat_names()),
+            Arc::clone(&self.workers),
+        );
         let (now, second) = (OffsetDateTime::now_utc(), self.clock.get());
         let mut taken = 0;
-        for worker in self.workers.iter() {
+        for worker in workers.iter() {
             for _ in 0..AT_A_TIME {
                 let Some(record) = worker.channel.nat.log.pop() else {
                     break;
@@ -97,10 +101,7 @@ impl NatLog {
                 taken += 1;
                 let age = Duration::from_secs(second.saturating_sub(record.second).into());
                 let line = line_of(&names, &record, now - age);
-                if let Err(error) = self.sink.write(&line) {
-                    lost.unwritten += 1;
-                    lost.error = Some(error);
-                }
+                self.write(&line, lost);
             }
         }
         if taken > 0
@@ -109,6 +110,13 @@ impl NatLog {
             lost.error = Some(error);
         }
         taken
+    }
+
+    fn write(&mut self, line: &Line, lost: &mut Lost) {
+        if let Err(error) = self.sink.write(line) {
+            lost.unwritten += 1;
+            lost.error = Some(error);
+        }
     }
 
     fn tell_of_losses(&mut self, lost: &mut Lost) {

@@ -628,6 +628,21 @@ fn pools_come_and_go_with_what_names_them() {
     let open = |address: &str| (address.parse::<Ipv4Addr>().unwrap(), NatPoolState::Open);
     assert_eq!(bench.pools(), [open(QG_IP)]);
     bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    let pools = bench.asks(|plane| plane.nat_pools()).unwrap();
+    let used: Vec<_> = pools[0]
+        .ports
+        .iter()
+        .map(|ports| (ports.protocol, ports.used, ports.used + ports.free))
+        .collect();
+    assert_eq!(
+        used,
+        [
+            (SessionProtocol::Icmp, 0, 65_535),
+            (SessionProtocol::Tcp, 1, 65_535),
+            (SessionProtocol::Udp, 0, 65_535)
+        ]
+    );
+    assert_eq!(pools[0].sessions, 1);
     // Another address: the sessions of the former one end with it.
     let other = r1(HERE, false, "").replace("203.0.113.5/24", "203.0.113.6/24");
     bench.put("routers", "r1", &other);
@@ -1004,7 +1019,9 @@ fn rfc6888_req12_who_had_which_port_is_logged_and_what_is_lost_is_said() {
     bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, "198.18.9.9", tcp::SYN));
     write(&mut bench);
     let text = std::fs::read_to_string(&path).unwrap();
-    let (_, line) = text.trim_end().split_once(' ').unwrap();
+    let (started, line) = text.trim_end().split_once('\n').unwrap();
+    assert!(started.ends_with("Z started"), "{text}");
+    let (_, line) = line.split_once(' ').unwrap();
     assert_eq!(
         line,
         "port-taken router=r1 tenant=r1 inside=10.1.0.5 outside=203.0.113.5 protocol=tcp ports=40000"
@@ -1015,8 +1032,8 @@ fn rfc6888_req12_who_had_which_port_is_logged_and_what_is_lost_is_said() {
     write(&mut bench);
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 5, "{text}");
-    assert!(lines[4].ends_with(" records-lost count=2"), "{text}");
+    assert_eq!(lines.len(), 7, "{text}");
+    assert!(lines[6].ends_with(" records-lost count=2"), "{text}");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
