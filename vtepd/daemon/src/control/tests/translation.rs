@@ -431,6 +431,29 @@ fn f1_f2_f3_f4_a_floating_ip_comes_and_goes() {
 }
 
 #[test]
+fn a_gateway_s_address_is_announced_where_it_comes_to_and_no_longer_where_it_leaves() {
+    let mut bench = Bench::outside(&r1(H2, true, ""));
+    for _ in 0..3 {
+        bench.told_outside();
+        bench.later(1);
+    }
+    assert!(bench.told_outside().is_empty());
+    bench.put("routers", "r1", &r1(HERE, true, ""));
+    let forms = [
+        arp::Packet::announcement(vtepd_wire::craft::Literal::value(QG), address(QG_IP)),
+        arp::Packet::announcement_reply(vtepd_wire::craft::Literal::value(QG), address(QG_IP)),
+    ];
+    let forms = forms.map(|form| craft::ethernet(BROADCAST, QG).arp(form));
+    let told = bench.told_outside();
+    assert!(forms.iter().all(|form| told.contains(form)), "{told:02x?}");
+    // It has gone before all was said.
+    bench.put("routers", "r1", &r1(H2, true, ""));
+    bench.later(2);
+    let told = bench.told_outside();
+    assert!(!forms.iter().any(|form| told.contains(form)), "{told:02x?}");
+}
+
+#[test]
 fn a_floating_ip_moves_with_its_port_and_its_settings() {
     let mut bench = Bench::outside(&r1(HERE, true, ""));
     bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
