@@ -17,6 +17,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use vtepd_datapath::{Idle, Seconds};
+use vtepd_nat::Capacity;
 use vtepd_tables::{InterfaceIndex, Limits, Proxy, Tables, Tag};
 use vtepd_wire::ethernet;
 use vtepd_wire::flow::FlowHasher;
@@ -27,6 +28,10 @@ use crate::device::{self, Device};
 use crate::nat_log::{NatLog, Sink};
 use crate::queues;
 use crate::workers::{self, Common, Presence, Translation, WorkerHandle};
+
+/// Outside addresses that may still end while others are begun, at some bytes each: more are taken away at a time by those
+/// only who replace half a configuration.
+const SPARE_POOLS: u16 = 256;
 
 /// Runs until a signal asks to stop.
 pub fn run(config: &Config) -> Result<()> {
@@ -94,6 +99,7 @@ fn forward(
         route_limit: config.tables.routes,
         translation: TranslationCapacity {
             pools: config.nat.pools,
+            spare_pools: SPARE_POOLS,
             tenants: config.nat.tenants,
         },
         secret,
@@ -152,7 +158,10 @@ fn forward(
         limits: (&config.limits).into(),
         clock,
         translation: Translation {
-            capacity: (&config.nat).into(),
+            capacity: Capacity {
+                pools: config.nat.pools.saturating_add(SPARE_POOLS),
+                ..(&config.nat).into()
+            },
             workers: handles.len() as u16,
             secret,
         },

@@ -38,11 +38,16 @@ use super::spaces::{Space, index_of};
 #[derive(Clone, Copy, Debug)]
 pub struct TranslationCapacity {
     pub pools: u16,
+    /// Pools beyond these that the workers have room for: those that still end do not keep others from being opened, nor a
+    /// transaction from being undone.
+    pub spare_pools: u16,
     pub tenants: u16,
 }
 
 /// The numbers that rules refer to.
 pub struct Translation {
+    /// How many pools may be in use.
+    most_pools: usize,
     pools: Numbers<PoolOwnerKey>,
     tenants: Numbers<Id>,
     /// By address space, what its rules refer to.
@@ -165,7 +170,8 @@ impl Translation {
     /// Nothing is translated yet.
     pub fn new(capacity: TranslationCapacity) -> Self {
         Self {
-            pools: Numbers::new(capacity.pools),
+            most_pools: usize::from(capacity.pools),
+            pools: Numbers::new(capacity.pools.saturating_add(capacity.spare_pools)),
             tenants: Numbers::new(capacity.tenants),
             used: BTreeMap::new(),
             holders: HashMap::new(),
@@ -266,37 +272,44 @@ impl Control {
         changes: Changes<'_>,
         concerned: &Concerned,
     ) -> Result<(), Refusal> {
-        let mut pools = 0;
+        let translation = &self.translation;
+        let (mut new, mut used) = (0, translation.pools.by_key.len());
         let mut tenants: BTreeSet<&Id> = BTreeSet::new();
-        let routers = concerned.translating(changes);
-        for space in routers
-            .iter()
-            .flat_map(|router| spaces(changes.after, *router))
-        {
+        let routers = concerned.translating(changes).into_iter();
+        for space in routers.flat_map(|router| Side::ALL.map(|side| (router, side))) {
+            used -= translation
+                .used
+                .get(&space)
+                .map_or(0, |used| used.pools.len());
             if let Some(wanted) = wanted(changes.after, space) {
-                pools += self.translation.new_pools(&wanted);
+                used += wanted.addresses.len();
+                new += translation.new_pools(&wanted);
                 let tenant = wanted.router.tenant();
-                if self.translation.tenants.get(tenant).is_none() {
+                if translation.tenants.get(tenant).is_none() {
                     tenants.insert(tenant);
                 }
             }
         }
-        let full = |what: &str, key: &str, capacity: u16| {
-            let message = format!(
-                "there is room for {capacity} {what}, those that still end counted: take some away or raise {key} in the \
-                 configuration"
-            );
-            Err(Refusal::new(Code::TableFull, message))
-        };
-        if pools > self.translation.pools.room() {
-            return full(
-                "outside addresses",
-                "nat.pools",
-                self.translation.pools.capacity,
-            );
+        let refuse = |message: String| Err(Refusal::new(Code::TableFull, message));
+        let most = translation.most_pools;
+        if used > most {
+            return refuse(format!(
+                "there is room for {most} outside addresses: take some away or raise nat.pools in the configuration"
+            ));
         }
-        if tenants.len() > self.translation.tenants.room() {
-            return full("tenants", "nat.tenants", self.translation.tenants.capacity);
+        if new > translation.pools.room() {
+            let ending = translation.closing.len();
+            return refuse(format!(
+                "{ending} outside addresses were taken away and are still being cleared up, ports and all: ask again in two \
+                 minutes, or raise nat.pools in the configuration"
+            ));
+        }
+        if tenants.len() > translation.tenants.room() {
+            let capacity = translation.tenants.capacity;
+            return refuse(format!(
+                "there is room for {capacity} tenants, those that still end counted: take some away or raise nat.tenants in the \
+                 configuration"
+            ));
         }
         Ok(())
     }

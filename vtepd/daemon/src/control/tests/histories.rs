@@ -720,6 +720,7 @@ fn addresses() -> impl Iterator<Item = IpAddr> {
 const AMPLE: Room = Room {
     translation: TranslationCapacity {
         pools: 4096,
+        spare_pools: 4096,
         tenants: 4096,
     },
     ..ROOM

@@ -90,6 +90,7 @@ const ROOM: Room = Room {
     routes: 1000,
     translation: TranslationCapacity {
         pools: 8,
+        spare_pools: 4,
         tenants: 4,
     },
     workers: 1,
