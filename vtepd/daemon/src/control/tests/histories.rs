@@ -780,3 +780,27 @@ proptest! {
         run(&history);
     }
 }
+
+/// A step by the first document that contains a text, or the deletion.
+fn named(kind: &str, id: &str, text: Option<&str>) -> Step {
+    let resources = UNIVERSE.iter().enumerate();
+    let mut of_id = resources.filter(|(_, own)| (own.0, own.1) == (kind, id));
+    let found = of_id.find_map(|(resource, (_, _, documents))| {
+        let document = match text {
+            None => documents.len(),
+            Some(text) => documents.iter().position(|own| own.contains(text))?,
+        };
+        Some(Step { resource, document })
+    });
+    found.unwrap()
+}
+
+/// Found by the random ones.
+#[test]
+fn a_tenant_may_go_with_one_router_and_come_with_another_at_once() {
+    let with = named("routers", "r2", Some("umbra"));
+    let without = named("routers", "r2", None);
+    // The routes beside its list would be in the way.
+    let bare = named("routes", "r2/0.0.0.0/0", None);
+    run(&[vec![bare], vec![with], vec![without, with]]);
+}
