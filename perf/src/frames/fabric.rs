@@ -112,13 +112,17 @@ impl Fabric {
 
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 0);
 
+/// The MAC of the underlay's device, the first `net_pcap` device of a process: its
+/// driver's name in ASCII, and a number from 0 on.
+pub const UPLINK_MAC: Mac = Mac([2, b'p', b'c', b'a', b'p', 0]);
+
 /// Our VTEP address.
 pub const OWN_VTEP: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 /// Its prefix: all VTEPs are neighbours.
 pub const UNDERLAY_PREFIX: u8 = 16;
 
 /// A locally administered MAC that says what it is and which.
-fn numbered(kind: u8, number: u32) -> Mac {
+pub(super) fn numbered(kind: u8, number: u32) -> Mac {
     let [a, b, c, d] = number.to_be_bytes();
     Mac([2, kind, a, b, c, d])
 }

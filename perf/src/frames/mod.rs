@@ -5,17 +5,43 @@
 //!  [`fabric`]    who there is: networks, VTEPs, stations, all by number
 //!  [`workload`]  which of them send to whom, in what order: pcap in, frames out
 //!  [`state`]     the same as REST documents
+//!  [`nat`]       stations behind routers that translate: the same three of them
+//!  [`nat_state`]
 //!  [`routed`]    routers and routes as REST documents, and packets that are routed
+//!  [`tunnel`]    VXLAN and tags around a frame
+//!  [`order`]     the order of flows
 //!  [`pcap`]      the file format
 //! ```
 
 pub mod fabric;
+pub mod nat;
+pub mod nat_state;
+pub mod order;
 pub mod pcap;
 mod random;
 pub mod routed;
 pub mod state;
+pub mod tunnel;
 pub mod workload;
 
 pub use fabric::Fabric;
 pub use random::Random;
 pub use workload::{Direction, Workload};
+
+/// Whether what came out is what should have.
+///
+/// # Errors
+/// The first difference.
+fn same(is: &[u8], shall: &[u8]) -> Result<(), String> {
+    if is.len() != shall.len() {
+        let (is, shall) = (is.len(), shall.len());
+        return Err(format!("{is} bytes came out, {shall} should have"));
+    }
+    match is.iter().zip(shall).position(|(a, b)| a != b) {
+        None => Ok(()),
+        Some(at) => Err(format!(
+            "byte {at} is {:#04x} and should be {:#04x}",
+            is[at], shall[at]
+        )),
+    }
+}

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 
 use vtepd_wire::{Mac, craft};
 
-use super::fabric::{Fabric, OWN_VTEP};
-use super::random::{Random, mix};
+use super::fabric::{Fabric, OWN_VTEP, UPLINK_MAC};
+use super::order::order;
+use super::random::mix;
+use super::same;
+use super::tunnel;
 
 /// Bytes of an inner frame, without the checksum that devices take off.
 pub const INNER: usize = 64;
-/// The least number of frames in a file: few different ones would let a device's
-/// copy of them stay in the nearest cache.
-const LEAST_FRAMES: u32 = 8192;
-
 /// Which way a workload's packets go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -35,34 +34,11 @@ pub struct Workload {
     pub seed: u64,
 }
 
-/// An inner frame's bytes of addresses.
-const MACS: usize = 12;
-const OUTER: usize = 14 + 20 + 8 + 8;
-/// Where an outer frame has its source port, which each daemon chooses by a secret.
-const SOURCE_PORT: core::ops::Range<usize> = 34..36;
-
 impl Workload {
-    /// The flow of each frame: every flow once in random order, then all again in
-    /// another, until there are enough; never one twice in a row.
+    /// The flow of each frame.
     #[must_use]
     pub fn order(&self) -> Vec<u32> {
-        let mut random = Random::new(self.seed);
-        let rounds = LEAST_FRAMES.div_ceil(self.macs).max(1);
-        let mut order: Vec<u32> = Vec::with_capacity((rounds * self.macs) as usize);
-        for _ in 0..rounds {
-            let begin = order.len();
-            order.extend(0..self.macs);
-            random.shuffle(&mut order[begin..]);
-            if begin > 0 && order[begin] == order[begin - 1] {
-                order.swap(begin, begin + self.macs as usize / 2);
-            }
-        }
-        let last = order.len() - 1;
-        if order[0] == order[last] {
-            // The file is repeated.
-            order.swap(last, last - 1);
-        }
-        order
+        order(self.macs, self.seed)
     }
 
     /// What goes in, in order.
@@ -75,13 +51,13 @@ impl Workload {
     pub fn frame(&self, flow: u32) -> Vec<u8> {
         let inner = self.inner(flow);
         match self.direction {
-            Direction::Decap => {
-                let vtep = self.fabric.vtep_of(flow);
-                let network = self.fabric.network_of(flow);
-                craft::ethernet(UPLINK_MAC, self.fabric.vtep_mac(vtep))
-                    .ipv4(self.fabric.vtep(vtep), OWN_VTEP)
-                    .vxlan(source_port(flow), self.fabric.vni(network), &inner)
-            }
+            Direction::Decap => tunnel::sent(
+                self.fabric,
+                self.fabric.vtep_of(flow),
+                self.fabric.network_of(flow),
+                source_port(flow),
+                &inner,
+            ),
             Direction::Encap => self.tagged(flow, &inner),
         }
     }
@@ -93,7 +69,12 @@ impl Workload {
         let inner = self.inner(flow);
         match self.direction {
             Direction::Decap => self.tagged(flow, &inner),
-            Direction::Encap => self.tunnelled(flow, &inner),
+            Direction::Encap => tunnel::expected(
+                self.fabric,
+                self.fabric.vtep_of(flow),
+                self.fabric.network_of(flow),
+                &inner,
+            ),
         }
     }
 
@@ -115,43 +96,7 @@ impl Workload {
     }
 
     fn tagged(&self, flow: u32, inner: &[u8]) -> Vec<u8> {
-        let vlan = self.fabric.vlan(self.fabric.network_of(flow));
-        let tag = [0x8100, vlan.unwrap_or_default()].map(u16::to_be_bytes);
-        [&inner[..MACS], tag.as_flattened(), &inner[MACS..]].concat()
-    }
-
-    /// RFC 7348 section 5, byte by byte and not by the code under test: template
-    /// and patches there, plain concatenation here.
-    fn tunnelled(&self, flow: u32, inner: &[u8]) -> Vec<u8> {
-        let vtep = self.fabric.vtep_of(flow);
-        let udp_len = (8 + 8 + inner.len()) as u16;
-        let mut ip = Vec::with_capacity(20);
-        ip.extend([0x45, 0]);
-        ip.extend((20 + udp_len).to_be_bytes());
-        // No identification, do not fragment (RFC 6864, 4.1), TTL 64, UDP.
-        ip.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
-        ip.extend(OWN_VTEP.octets());
-        ip.extend(self.fabric.vtep(vtep).octets());
-        let sum: u32 = ip
-            .chunks(2)
-            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-            .sum();
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let check = !((sum & 0xffff) + (sum >> 16)) as u16;
-        ip[10..12].copy_from_slice(&check.to_be_bytes());
-        let mut frame = self.fabric.vtep_mac(vtep).0.to_vec();
-        frame.extend([0; 6]);
-        frame.extend([8, 0]);
-        frame.extend(ip);
-        frame.extend([0, 0]);
-        frame.extend(4789u16.to_be_bytes());
-        frame.extend(udp_len.to_be_bytes());
-        frame.extend([0, 0]);
-        let vni = self.fabric.vni(self.fabric.network_of(flow));
-        frame.extend([8, 0, 0, 0]);
-        frame.extend((vni << 8).to_be_bytes());
-        frame.extend(inner);
-        frame
+        tunnel::tagged(self.fabric, self.fabric.network_of(flow), inner)
     }
 
     /// Compares what came out with what must have, in order.
@@ -221,39 +166,17 @@ impl Workload {
     ) -> Result<(), String> {
         craft::verify(&frame).map_err(|what| format!("does not hold: {what:?}"))?;
         if self.direction == Direction::Encap {
-            if frame.len() < OUTER {
-                return Err(format!("{} bytes are no VXLAN packet", frame.len()));
-            }
-            let port = u16::from_be_bytes([frame[SOURCE_PORT.start], frame[SOURCE_PORT.start + 1]]);
-            // RFC 7348, section 5: from the dynamic range, the same for a whole flow.
-            if port < 49152 || *ports.entry(flow).or_insert(port) != port {
+            let port = tunnel::take_off_choices(&mut frame)?;
+            if *ports.entry(flow).or_insert(port) != port {
                 return Err(format!("outer source port {port}"));
             }
-            frame[SOURCE_PORT].fill(0);
-            frame[6..12].fill(0);
         }
-        let expected = self.expected(flow);
-        let differs = || frame.iter().zip(&expected).position(|(a, b)| a != b);
-        if frame.len() != expected.len() {
-            let (is, shall) = (frame.len(), expected.len());
-            return Err(format!("{is} bytes came out, {shall} should have"));
-        }
-        match differs() {
-            None => Ok(()),
-            Some(at) => Err(format!(
-                "byte {at} is {:#04x} and should be {:#04x}",
-                frame[at], expected[at]
-            )),
-        }
+        same(&frame, &self.expected(flow))
     }
 }
 
-/// That of the first `net_pcap` device of a process: its driver's name in ASCII, and
-/// a number from 0 on.
-pub const UPLINK_MAC: Mac = Mac([2, b'p', b'c', b'a', b'p', 0]);
-
 /// The source port of a flow's inner and, towards us, outer packets.
-fn source_port(flow: u32) -> u16 {
+pub(super) fn source_port(flow: u32) -> u16 {
     49152 | mix(u64::from(flow)) as u16 >> 2
 }
 
@@ -283,6 +206,7 @@ mod tests {
     use vtepd_wire::frame;
 
     const TAG: usize = 4;
+    const OUTER: usize = 14 + 20 + 8 + 8;
 
     const FEW: u32 = 1000;
 
@@ -307,19 +231,6 @@ mod tests {
                 craft::verify(&workload.expected(flow)).unwrap();
                 assert_eq!(sent.len(), len);
             }
-        }
-    }
-
-    #[test]
-    fn no_flow_comes_twice_in_a_row_and_none_is_forgotten() {
-        for macs in [16, FEW, 100_000] {
-            let order = workload(Direction::Decap, macs).order();
-            assert!(order.len() >= LEAST_FRAMES as usize);
-            assert!(order.windows(2).all(|pair| pair[0] != pair[1]));
-            assert_ne!(order.first(), order.last());
-            let mut times = vec![0; macs as usize];
-            order.iter().for_each(|flow| times[*flow as usize] += 1);
-            assert!(times.iter().all(|n| *n == order.len() / macs as usize));
         }
     }
 
