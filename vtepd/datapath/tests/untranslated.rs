@@ -165,7 +165,13 @@ fn step() -> impl Strategy<Value = Step> {
 /// the time.
 fn begin(from: usize, source: usize, destination: usize) -> (InterfaceIndex, Packet) {
     let address = ADDRESSES[source];
-    let own = |own: &'static str| if source % 2 == 0 { own } else { address };
+    let own = |own: &'static str| {
+        if source.is_multiple_of(2) {
+            own
+        } else {
+            address
+        }
+    };
     let to = ADDRESSES[destination];
     match from {
         0 => (PORT1, craft::ethernet(GW_RED, VM1).ipv4(own(VM1_IP), to)),
