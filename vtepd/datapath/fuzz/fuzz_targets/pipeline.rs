@@ -1,8 +1,8 @@
 //! The whole pipeline over any frames, by any interface, in any buffers, with
 //! several settings of the tables. Nothing panics; every packet and every buffer is
 //! accounted for; what leaves for the underlay has a sound outer header, and is sound
-//! to its end when it came in so; tenants, who have routers, never meet; no packet waits
-//! for ever.
+//! to its end when it came in so; tenants, who have routers, never meet; nothing that should
+//! be translated leaves for the external network in another way; no packet waits for ever.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]
@@ -16,6 +16,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use vtepd_datapath::memory::MemoryPacket;
 use vtepd_datapath::packet::BURST;
+use vtepd_tables::translation::{Description, Protocol};
 use vtepd_tables::{Access, InterfaceIndex, Services};
 use vtepd_wire::{FromBytes, craft, ethernet, frame, ipv4, ipv6, udp, vxlan};
 
@@ -26,8 +27,8 @@ const GREEN1: InterfaceIndex = InterfaceIndex(5);
 const YELLOW1: InterfaceIndex = InterfaceIndex(6);
 /// Where the first tenant's VLAN segments are, when he has some.
 const PROVIDER: InterfaceIndex = InterfaceIndex(9);
-const INTERFACES: [InterfaceIndex; 9] = [
-    LINK, UNDERLAY, PORT1, PORT2, PORT3, PORT4, GREEN1, YELLOW1, PROVIDER,
+const INTERFACES: [InterfaceIndex; 10] = [
+    LINK, UNDERLAY, EXT, PORT1, PORT2, PORT3, PORT4, GREEN1, YELLOW1, PROVIDER,
 ];
 /// By which name the metadata proxy knows the other tenant's station.
 const GREEN_NAME: &str = "240.0.7.7";
@@ -70,6 +71,26 @@ enum Frame {
         protocol: u8,
         fragment: u16,
         len: u16,
+        payload: Vec<u8>,
+    },
+    /// Any payload in a sound IP header, to a gateway outside or from a station that goes there.
+    Outside {
+        inward: bool,
+        by_floating: bool,
+        destination: u8,
+        ttl: u8,
+        protocol: u8,
+        fragment: u16,
+        payload: Vec<u8>,
+    },
+    /// An ICMP error about any packet between two addresses, on the same ways.
+    Reported {
+        inward: bool,
+        by_floating: bool,
+        kind: u8,
+        source: u8,
+        destination: u8,
+        protocol: u8,
         payload: Vec<u8>,
     },
     /// A frame of the corpus with changes, its IPv4 header sealed again or not.
@@ -118,6 +139,35 @@ impl Frame {
                 let frame = packet.ttl(*ttl).payload(*protocol, &payload);
                 if *in_tunnel { tunnelled(&frame) } else { frame }
             }
+            Self::Outside {
+                inward,
+                by_floating,
+                destination,
+                ttl,
+                protocol,
+                fragment,
+                payload,
+            } => {
+                let packet = begin_outside(*inward, *by_floating, *destination);
+                let packet = packet.may_fragment().ttl(*ttl);
+                let packet = packet.fragment(1, *fragment & 0xfff8, fragment & 1 != 0);
+                packet.payload(*protocol, payload)
+            }
+            Self::Reported {
+                inward,
+                by_floating,
+                kind,
+                source,
+                destination,
+                protocol,
+                payload,
+            } => {
+                let (from, to) = (outside_address(*source), outside_address(*destination));
+                let quoted = craft::ethernet(VM1, VM2).ipv4(from, to);
+                let quoted = quoted.payload(*protocol, payload);
+                let packet = begin_outside(*inward, *by_floating, *source);
+                packet.icmp(*kind, 1, 0, &quoted[14..])
+            }
             Self::Known {
                 pick,
                 changes,
@@ -155,6 +205,39 @@ impl Arrival {
     }
 }
 
+/// Of stations, of the outside, and what stations are known by there.
+fn outside_address(pick: u8) -> &'static str {
+    const ADDRESSES: [&str; 10] = [
+        FAR_IP, OUT_IP, QG_IP, FIP1, FIP6, SHARED_IP, VM1_IP, VM2_IP, VM6_IP, FG_IP,
+    ];
+    ADDRESSES[usize::from(pick) % ADDRESSES.len()]
+}
+
+/// From outside to an outside gateway, or from a station with a floating IP or without.
+fn begin_outside(inward: bool, by_floating: bool, destination: u8) -> craft::Packet {
+    let destination = outside_address(destination);
+    match (inward, by_floating) {
+        (true, true) => craft::ethernet(FG, OUT).ipv4(OUT_IP, destination),
+        (true, false) => craft::ethernet(QG, ROUTER).ipv4(FAR_IP, destination),
+        (false, true) => craft::ethernet(GW_RED, VM1).ipv4(VM1_IP, destination),
+        (false, false) => craft::ethernet(GW_RED, VM2).ipv4(VM2_IP, destination),
+    }
+}
+
+/// What is translated for the first tenant.
+fn translated() -> Description {
+    let to = format!("{VM2_IP}:80").parse().expect("an address");
+    Description {
+        floating_ips: floating(&[(FIP1, VM1_IP), (FIP6, VM6_IP)]),
+        forwardings: vec![vtepd_tables::translation::Forwarding {
+            protocol: Protocol::Tcp,
+            outside: format!("{SHARED_IP}:80").parse().expect("an address"),
+            inside: to,
+        }],
+        ..snat(&[QG_IP])
+    }
+}
+
 const DESTINATIONS: [&str; 10] = [
     VM6_IP,
     VM7_IP,
@@ -181,7 +264,7 @@ const UNKNOWN: &str = "10.1.0.99";
 
 /// Two tenants with the same MACs, addresses and gateways; each bit of `settings` changes
 /// something.
-fn host_with(settings: u16) -> Host {
+fn host_with(settings: u32) -> Host {
     let (green, yellow) = (network(3), network(4));
     let bit = |position: u8| settings >> position & 1 == 1;
     let change = |network: &mut vtepd_tables::Network| {
@@ -253,6 +336,11 @@ fn host_with(settings: u16) -> Host {
         let [at_red, at_blue] = [196, 148].map(|vlan| host.at_port(PROVIDER, vlan));
         host.station(red(), VM4, &[VM4_IP, VM4_IP6], at_red);
         host.station(blue(), VM7, &[VM7_IP, VM7_IP6], at_blue);
+    }
+    match (bit(13), bit(14)) {
+        (true, true) => host.lead_outside(&translated()),
+        (true, false) => host.lead_to_central(&translated()),
+        (false, _) => {}
     }
     host
 }
@@ -341,6 +429,15 @@ fn assert_sound(sent: &[(InterfaceIndex, Vec<u8>)], to_its_end: bool) {
     }
 }
 
+fn assert_nothing_leaks(sent: &[(InterfaceIndex, Vec<u8>)]) {
+    let rules = translated();
+    for (to, frame) in sent {
+        if *to == EXT {
+            assert_eq!(leak(frame, &[&rules]), None);
+        }
+    }
+}
+
 fn run(host: &mut Host, input: &Input, corpus: &[(InterfaceIndex, Vec<u8>)]) {
     let mut ever_sound = true;
     for arrivals in input.arrivals.chunks(BURST) {
@@ -362,15 +459,17 @@ fn run(host: &mut Host, input: &Input, corpus: &[(InterfaceIndex, Vec<u8>)]) {
                 .collect();
             host.io.pool = Some(usize::from(input.pool));
             host.io.discarded = 0;
-            host.state.now = host.state.now.wrapping_add(1);
-            let held = host.held();
+            let now = host.state.seconds;
+            host.state.set_time(now + 1);
+            let held = host.held() + host.waiting();
             let outcome = host.send_burst(from, burst);
             let copied = usize::from(input.pool) - host.io.pool.unwrap_or_default();
             assert_eq!(
                 frames.len() + copied + held,
-                outcome.sent.len() + host.io.discarded + host.held()
+                outcome.sent.len() + host.io.discarded + host.held() + host.waiting()
             );
             assert_sound(&outcome.sent, all_sound);
+            assert_nothing_leaks(&outcome.sent);
             if let Some(first) = is_firsts(from, &frames) {
                 for (to, sent) in &outcome.sent {
                     assert_tenants_do_not_meet(first, *to, sent);
@@ -392,24 +491,32 @@ fn resume(host: &mut Host, input: &Input, sound: bool) {
         assert_sound(&sent, sound);
         assert!(
             sent.iter()
-                .all(|(to, _)| *to == PORT4 || *to == UNDERLAY || *to < GREEN1)
+                .all(|(to, _)| [PORT4, UNDERLAY, EXT].contains(to) || *to < GREEN1)
         );
+        assert_nothing_leaks(&sent);
         host.tables.neighbours.remove(blue(), ip(UNKNOWN));
     }
-    host.state.now = host.state.now.wrapping_add(3);
-    assert_sound(&host.resume(), sound);
-    assert_eq!(host.held(), 0);
+    // As long as any fragment waits for its first one, and then as long as any session lasts.
+    for seconds in [10, 10_000] {
+        let now = host.state.seconds;
+        let aged = host.age(now + seconds);
+        assert_nothing_leaks(&aged.sent);
+        let sent = host.resume();
+        assert_sound(&sent, sound);
+        assert_nothing_leaks(&sent);
+    }
+    assert_eq!((host.held(), host.waiting()), (0, 0));
 }
 
 thread_local! {
     static CORPUS: Vec<(InterfaceIndex, Vec<u8>)> = corpus();
     /// Hosts by their settings: frames leave no trace in the tables but stamps.
-    static HOSTS: RefCell<HashMap<u16, Host>> = RefCell::new(HashMap::new());
+    static HOSTS: RefCell<HashMap<u32, Host>> = RefCell::new(HashMap::new());
 }
 
 fuzz_target!(|input: Input| {
     // Spread over all bits: each is set in half of the hosts, and each pair in a quarter.
-    let settings = u16::from(input.settings % VARIETIES).wrapping_mul(40503) >> 3;
+    let settings = (u32::from(input.settings % VARIETIES) * 40503) >> 3;
     CORPUS.with(|corpus| {
         HOSTS.with_borrow_mut(|hosts| {
             let host = hosts.entry(settings).or_insert_with(|| host_with(settings));

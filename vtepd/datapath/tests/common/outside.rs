@@ -18,7 +18,7 @@ use vtepd_tables::{
 
 use super::*;
 
-pub const EXT: InterfaceIndex = InterfaceIndex(9);
+pub const EXT: InterfaceIndex = InterfaceIndex(10);
 pub const QG: &str = "fa:16:3e:ee:00:05";
 pub const QG_IP: &str = "198.51.100.5";
 pub const QG_IP6: &str = "2001:db8:ff::5";
@@ -223,12 +223,11 @@ const ROUTES: [(&str, Option<&str>); 4] = [
     ("::/0", Some(ROUTER_IP6)),
 ];
 
-/// The external network and who is there.
-fn with_outside(mut host: Host) -> Host {
+/// Adds the external network and who is there.
+fn add_outside(host: &mut Host) {
     host.external(public(), EXT, 109);
     host.station(public(), ROUTER, &[ROUTER_IP, ROUTER_IP6], adjacency(109));
     host.station(public(), OUT, &[OUT_IP, OUT_IP6], adjacency(109));
-    host
 }
 
 /// The gateways: for floating IPs, and of a router.
@@ -245,33 +244,24 @@ fn add_qg(host: &mut Host, router: u16) -> AdjacencyIndex {
 
 /// A host that does all by itself.
 pub fn outside_host(description: &Description) -> Host {
-    let mut host = with_outside(routed_host());
-    let fg = add_fg(&mut host);
-    let qg = add_qg(&mut host, ROUTER_1);
-    host.way_outside(
-        AT_OUTSIDE,
-        ROUTER_1,
-        public(),
-        [Some(fg), Some(qg)],
-        &ROUTES,
-    );
-    host.rules(public(), &[(ROUTER_1, description)]);
+    let mut host = routed_host();
+    host.lead_outside(description);
     host
 }
 
 /// A network node that is a compute host, too: floating IPs of the router, SNAT by way of SG.
 pub fn central_host(own: &Description, central: &Description) -> Host {
-    let mut host = with_outside(routed_host());
+    let mut host = routed_host();
+    add_outside(&mut host);
     let fg = add_fg(&mut host);
     let qg = add_qg(&mut host, CENTRAL);
-    host.way_outside(AT_OUTSIDE, ROUTER_1, public(), [Some(fg), None], &ROUTES);
-    host.way_outside(
-        AT_OUTSIDE_CENTRAL,
-        CENTRAL,
-        public(),
-        [None, Some(qg)],
-        &ROUTES,
-    );
+    let ways = [(AT_OUTSIDE, ROUTER_1, [Some(fg), None])];
+    let ways = ways
+        .into_iter()
+        .chain([(AT_OUTSIDE_CENTRAL, CENTRAL, [None, Some(qg)])]);
+    for (at, router, gateways) in ways {
+        host.way_outside(at, router, public(), gateways, &ROUTES);
+    }
     let red_addresses = ["10.0.0.11/24", "fd00::11/64"];
     host.gateway(AT_SG_RED, red(), CENTRAL, SG_RED, &red_addresses);
     host.gateway(AT_SG_BLUE, blue(), CENTRAL, SG_BLUE, &["10.1.0.11/24"]);
@@ -288,15 +278,31 @@ pub fn central_host(own: &Description, central: &Description) -> Host {
 
 /// A compute host: floating IPs of its own, SNAT at [`PEER`].
 pub fn compute_host(description: &Description) -> Host {
-    let mut host = with_outside(routed_host());
-    let fg = add_fg(&mut host);
-    host.way_outside(AT_OUTSIDE, ROUTER_1, public(), [Some(fg), None], &ROUTES);
-    let peer = host.at_vtep(PEER);
-    host.station(red(), SG_RED, &[SG_RED_IP, SG_RED_IP6], peer);
-    host.station(blue(), SG_BLUE, &[SG_BLUE_IP], peer);
-    send_to_central(&mut host);
-    host.rules(public(), &[(ROUTER_1, description)]);
+    let mut host = routed_host();
+    host.lead_to_central(description);
     host
+}
+
+impl Host {
+    /// Gives router 1 ways outside for floating IPs and for SNAT.
+    pub fn lead_outside(&mut self, description: &Description) {
+        add_outside(self);
+        let ways = [Some(add_fg(self)), Some(add_qg(self, ROUTER_1))];
+        self.way_outside(AT_OUTSIDE, ROUTER_1, public(), ways, &ROUTES);
+        self.rules(public(), &[(ROUTER_1, description)]);
+    }
+
+    /// Gives router 1 a way outside for floating IPs; SNAT is at [`PEER`].
+    pub fn lead_to_central(&mut self, description: &Description) {
+        add_outside(self);
+        let ways = [Some(add_fg(self)), None];
+        self.way_outside(AT_OUTSIDE, ROUTER_1, public(), ways, &ROUTES);
+        let peer = self.at_vtep(PEER);
+        self.station(red(), SG_RED, &[SG_RED_IP, SG_RED_IP6], peer);
+        self.station(blue(), SG_BLUE, &[SG_BLUE_IP], peer);
+        send_to_central(self);
+        self.rules(public(), &[(ROUTER_1, description)]);
+    }
 }
 
 fn send_to_central(host: &mut Host) {
