@@ -6,16 +6,20 @@ mod system;
 mod tables;
 mod workloads;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use vtepd_perf::frames::Direction;
+use vtepd_perf::frames::nat::{Cloud, MOST_FLOATING, Translation};
+use vtepd_perf::frames::state::Side;
 
 use crate::report::Report;
 use crate::system::{cores, vtepd};
-use crate::workloads::{churn, forward, load, routes};
+use crate::workloads::nat::Way;
+use crate::workloads::{churn, forward, load, nat, new_sessions, routes};
 
 /// Destination MACs of the stream that `churn` must not disturb.
 const CHURN_MACS: u32 = 100_000;
@@ -69,7 +73,22 @@ struct Run {
     /// Whether sources are learned.
     #[arg(long, value_delimiter = ',', default_value = "off,on")]
     learning: Vec<Switch>,
-    /// Quiet one-second samples of each.
+    /// Sessions of snat.
+    #[arg(long, value_delimiter = ',', default_value = "1,64k,1M,4M", value_parser = sessions)]
+    sessions: Vec<u32>,
+    /// Floating IPs of fip.
+    #[arg(long, value_delimiter = ',', default_value = "1k,64k", value_parser = floating_ips)]
+    floating_ips: Vec<u32>,
+    /// Sessions that new-sessions opens.
+    #[arg(long, default_value = "4M", value_parser = sessions)]
+    new_sessions: u32,
+    /// Where the stations of snat and fip are: behind VXLAN, or on the access port.
+    #[arg(long, value_delimiter = ',', default_value = "vxlan,vlan")]
+    inside: Vec<Inside>,
+    /// The ways of snat and fip.
+    #[arg(long, value_delimiter = ',', default_value = "out,return")]
+    ways: Vec<Ways>,
+    /// Quiet one-second samples of each; 0: one, quiet or not.
     #[arg(long, default_value_t = 5)]
     samples: usize,
     /// Changes of the MAC table a second, of churn.
@@ -106,6 +125,24 @@ enum Name {
     Load,
     /// Routers and a full table by REST, and a route that changes under its traffic.
     Routes,
+    /// Stations that share their router's address, to the outside and back.
+    Snat,
+    /// Stations with floating IPs, to the outside and back.
+    Fip,
+    /// Every packet opens a session.
+    NewSessions,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Inside {
+    Vxlan,
+    Vlan,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ways {
+    Out,
+    Return,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -123,6 +160,18 @@ enum Switch {
 }
 
 fn size(text: &str) -> Result<u32, String> {
+    within(text, 16..=64_000_000)
+}
+
+fn sessions(text: &str) -> Result<u32, String> {
+    within(text, 1..=16_000_000)
+}
+
+fn floating_ips(text: &str) -> Result<u32, String> {
+    within(text, 1..=MOST_FLOATING)
+}
+
+fn within(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
     let (digits, unit) = match text.strip_suffix(['k', 'M']) {
         Some(digits) if text.ends_with('k') => (digits, 1000),
         Some(digits) => (digits, 1_000_000),
@@ -130,8 +179,11 @@ fn size(text: &str) -> Result<u32, String> {
     };
     let number: u32 = digits.parse().map_err(|_| format!("{text} is no number"))?;
     match number.checked_mul(unit) {
-        Some(number @ 16..=64_000_000) => Ok(number),
-        _ => Err(format!("{text} is not between 16 and 64M")),
+        Some(number) if range.contains(&number) => Ok(number),
+        _ => {
+            let (least, most) = range.into_inner();
+            Err(format!("{text} is not between {least} and {most}"))
+        }
     }
 }
 
@@ -192,8 +244,7 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
                     samples: run.samples,
                 };
                 let title = report::title(forward::name(direction), macs, one.learning);
-                let with_io = wanted(Name::Io);
-                let done = forward::run(&program, one, with_io, &|what| {
+                let done = forward::run(&program, one, with_io(run), &|what| {
                     report::progress(&title, what)
                 });
                 report.forward.push(done.with_context(|| title.clone())?);
@@ -227,6 +278,64 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
         let done = routes::run(&program, size, &progress);
         report.routes = Some(done.context("routes")?);
     }
+    if wanted(Name::Snat) {
+        for &sessions in &run.sessions {
+            translate(run, &program, Translation::Snat, sessions, report)?;
+        }
+    }
+    if wanted(Name::Fip) {
+        for &floating_ips in &run.floating_ips {
+            translate(run, &program, Translation::FloatingIp, floating_ips, report)?;
+        }
+    }
+    if wanted(Name::NewSessions) {
+        let cloud = Cloud {
+            translation: Translation::SnatOfMany,
+            inside: Side::Remote,
+            flows: run.new_sessions,
+            seed: run.seed,
+        };
+        let progress = |what: &str| report::progress("new-sessions", what);
+        let done = new_sessions::run(&program, cloud, run.samples, with_io(run), &progress);
+        report.nat.push(done.context("new-sessions")?);
+    }
+    Ok(())
+}
+
+/// Whether the floor is measured beside each workload.
+fn with_io(run: &Run) -> bool {
+    run.workloads.is_empty() || run.workloads.contains(&Name::Io)
+}
+
+/// One size of `snat` or `fip`, wherever the stations are, each way.
+fn translate(
+    run: &Run,
+    program: &Path,
+    translation: Translation,
+    flows: u32,
+    report: &mut Report,
+) -> Result<()> {
+    let way = |way: &Ways| match way {
+        Ways::Out => Way::Out,
+        Ways::Return => Way::Return,
+    };
+    let ways: Vec<Way> = run.ways.iter().map(way).collect();
+    for inside in &run.inside {
+        let (inside, wire) = match inside {
+            Inside::Vxlan => (Side::Remote, "vxlan"),
+            Inside::Vlan => (Side::Local, "vlan"),
+        };
+        let cloud = Cloud {
+            translation,
+            inside,
+            flows,
+            seed: run.seed,
+        };
+        let title = report::translated(nat::name(translation), flows, wire);
+        let progress = |what: &str| report::progress(&title, what);
+        let done = nat::run(program, cloud, &ways, run.samples, with_io(run), &progress);
+        report.nat.extend(done.with_context(|| title.clone())?);
+    }
     Ok(())
 }
 
@@ -242,5 +351,7 @@ mod tests {
         assert_eq!(size("16M"), Ok(16_000_000));
         assert_eq!(size("4096"), Ok(4096));
         assert!(size("1G").is_err() && size("k").is_err() && size("3").is_err());
+        assert_eq!(sessions("1"), Ok(1));
+        assert!(sessions("0").is_err() && floating_ips("66k").is_err());
     }
 }

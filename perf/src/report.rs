@@ -7,13 +7,16 @@ use vtepd_perf::summary::Summary;
 
 use crate::sampling::Measured;
 use crate::tables;
-use crate::workloads::{churn, forward, load, routes};
+use crate::workloads::nat::Way;
+use crate::workloads::{churn, forward, load, nat, routes};
 
 /// Everything of one call.
 #[derive(Default, Serialize)]
 pub struct Report {
     /// `decap`, `encap`.
     pub forward: Vec<forward::Report>,
+    /// `snat`, `fip`, `new-sessions`.
+    pub nat: Vec<nat::Report>,
     /// `churn`.
     pub churn: Option<churn::Report>,
     /// `load`.
@@ -35,6 +38,11 @@ pub struct Tables {
 pub fn title(workload: &str, macs: u32, learning: bool) -> String {
     let learning = if learning { "on" } else { "off" };
     format!("{workload} {}, learning {learning}", short(macs))
+}
+
+/// The name of a run that translates.
+pub fn translated(workload: &str, flows: u32, inside: &str) -> String {
+    format!("{workload} {}, {inside}", short(flows))
 }
 
 /// Says what is going on.
@@ -63,6 +71,7 @@ impl Report {
     /// To standard output.
     pub fn print(&self) {
         self.print_forward();
+        self.print_nat();
         if let Some(churn) = &self.churn {
             print_churn(churn);
         }
@@ -75,59 +84,115 @@ impl Report {
     }
 
     fn print_forward(&self) {
-        let Some(first) = self.forward.first() else {
-            return;
-        };
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED);
-        let mut header = vec![
-            "workload".to_owned(),
-            "Mpps".to_owned(),
-            "cycles/packet".to_owned(),
-        ];
-        header.extend(first.measured.stages.iter().map(|(name, _)| name.clone()));
-        header.extend(["io", "above io"].map(str::to_owned));
-        table.set_header(header);
-        let mut doubts = Vec::new();
-        for run in &self.forward {
-            let title = title(run.workload, run.macs, run.learning);
-            let mut row = vec![
-                title.clone(),
-                range(run.measured.mpps, 2),
-                range(run.measured.cycles, 0),
-            ];
-            row.extend(
-                run.measured
-                    .stages
-                    .iter()
-                    .map(|(_, cycles)| format!("{cycles:.0}")),
+        let rows = self.forward.iter().map(|run| Row {
+            title: title(run.workload, run.macs, run.learning),
+            measured: &run.measured,
+            io: run.io.as_ref(),
+        });
+        let rows: Vec<Row<'_>> = rows.collect();
+        print_rows(&rows, "Mpps");
+    }
+
+    fn print_nat(&self) {
+        let (opening, forwarding): (Vec<_>, Vec<_>) = self
+            .nat
+            .iter()
+            .partition(|run| run.workload == "new-sessions");
+        for (runs, rate) in [(&forwarding, "Mpps"), (&opening, "M sessions/s")] {
+            let rows = runs.iter().map(|run| Row {
+                title: nat_title(run),
+                measured: &run.measured,
+                io: run.io.as_ref(),
+            });
+            let rows: Vec<Row<'_>> = rows.collect();
+            print_rows(&rows, rate);
+        }
+        for run in &self.nat {
+            let mut about = format!(
+                "{}: {} stations, {} outside addresses",
+                nat_title(run),
+                run.stations,
+                run.addresses
             );
-            let io = run.io.as_ref().and_then(|io| io.cycles);
-            row.push(range(io, 0));
-            let above = run
-                .measured
-                .cycles
-                .zip(io)
-                .map(|(all, io)| all.median - io.median);
-            row.push(above.map_or("-".to_owned(), |above| format!("{above:.0}")));
-            table.add_row(row);
-            let both = [("", Some(&run.measured)), ("io of ", run.io.as_ref())];
-            for (of, measured) in both {
-                for doubt in measured.map_or(&[][..], |Measured { doubts, .. }| doubts) {
-                    doubts.push(format!("{of}{title}: {doubt}"));
-                }
+            if run.workload != "fip" {
+                let mib = run.session_bytes as f64 / f64::from(1 << 20);
+                about += &format!(
+                    ", {} ports exchanged, {mib:.0} MiB for the sessions",
+                    run.exchanged
+                );
+            }
+            println!("{about}; {} frames compared", run.compared);
+        }
+    }
+}
+
+fn nat_title(run: &nat::Report) -> String {
+    let way = match run.way {
+        _ if run.workload == "new-sessions" => "",
+        Way::Out => ", out",
+        Way::Return => ", return",
+    };
+    translated(run.workload, run.flows, run.inside) + way
+}
+
+/// A line of figures.
+struct Row<'a> {
+    title: String,
+    measured: &'a Measured,
+    io: Option<&'a Measured>,
+}
+
+fn print_rows(rows: &[Row<'_>], rate: &str) {
+    let Some(first) = rows.first() else {
+        return;
+    };
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    let mut header = vec![
+        "workload".to_owned(),
+        rate.to_owned(),
+        "cycles/packet".to_owned(),
+    ];
+    header.extend(first.measured.stages.iter().map(|(name, _)| name.clone()));
+    header.extend(["io", "above io"].map(str::to_owned));
+    table.set_header(header);
+    let mut doubts = Vec::new();
+    for Row {
+        title,
+        measured,
+        io,
+    } in rows
+    {
+        let mut row = vec![
+            title.clone(),
+            range(measured.mpps, 2),
+            range(measured.cycles, 0),
+        ];
+        let stages = measured.stages.iter();
+        row.extend(stages.map(|(_, cycles)| format!("{cycles:.0}")));
+        let floor = io.and_then(|io| io.cycles);
+        row.push(range(floor, 0));
+        let above = measured
+            .cycles
+            .zip(floor)
+            .map(|(all, io)| all.median - io.median);
+        row.push(above.map_or("-".to_owned(), |above| format!("{above:.0}")));
+        table.add_row(row);
+        for (of, measured) in [("", Some(*measured)), ("io of ", *io)] {
+            for doubt in measured.map_or(&[][..], |Measured { doubts, .. }| doubts) {
+                doubts.push(format!("{of}{title}: {doubt}"));
             }
         }
-        println!("{table}");
-        println!(
-            "Medians of one-second samples, least and greatest in parentheses; cycles are those of the time stamp counter."
-        );
-        println!(
-            "Stages: of the packets taken in; io: testpmd on the same file. Before timing, every frame that came out was compared."
-        );
-        for doubt in doubts {
-            println!("DOUBTFUL {doubt}");
-        }
+    }
+    println!("{table}");
+    println!(
+        "Medians of one-second samples, least and greatest in parentheses; cycles are those of the time stamp counter."
+    );
+    println!(
+        "Stages: of the packets taken in; io: testpmd on the same file. Before timing, every frame that came out was compared."
+    );
+    for doubt in doubts {
+        println!("DOUBTFUL {doubt}");
     }
 }
 

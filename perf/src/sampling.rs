@@ -20,6 +20,8 @@ use crate::system::telemetry::Telemetry;
 const MOST_MISSING: f64 = 0.002;
 /// How long a sample lasts.
 const LASTS: Duration = Duration::from_secs(1);
+/// Between two looks at whether it goes on, of one that lasts as long as something does.
+const STEP: Duration = Duration::from_millis(5);
 /// The longest that a worker may wait for its core, as a share of the sample.
 const MOST_WAITING: f64 = 0.01;
 /// The most of the core that the host may take away.
@@ -64,6 +66,30 @@ pub struct Sample {
 }
 
 impl Sample {
+    fn between(begin: &Moment, end: &Moment) -> Self {
+        let seconds = end.at.duration_since(begin.at).as_secs_f64();
+        let sent = (end.sent - begin.sent).max(1) as f64;
+        let received = (end.received - begin.received).max(1) as f64;
+        let packets = (end.packets - begin.packets).max(1) as f64;
+        let ran = (end.thread.ran - begin.thread.ran).as_secs_f64() / seconds;
+        // A worker that is interrupted is so in proportion to the stages' times.
+        let stage = |((name, begin), (_, end)): (&(String, u64), &(String, u64))| {
+            (name.clone(), (end - begin) as f64 / packets * ran)
+        };
+        let (steal, _) = end.core.since(begin.core);
+        let (_, other_core) = end.other.since(begin.other);
+        Self {
+            mpps: sent / seconds / 1e6,
+            cycles: (end.tsc - begin.tsc) as f64 / sent * ran,
+            stages: begin.stages.iter().zip(&end.stages).map(stage).collect(),
+            dropped: end.dropped - begin.dropped,
+            missing: 1.0 - sent / received,
+            waiting: (end.thread.waited - begin.thread.waited).as_secs_f64() / seconds,
+            steal,
+            other_core,
+        }
+    }
+
     /// Whether the worker had its core to itself.
     pub fn was_quiet(&self) -> bool {
         self.waiting < MOST_WAITING && self.steal < MOST_STEAL
@@ -120,36 +146,34 @@ impl Subject<'_> {
         let clock = quanta::Clock::new();
         let begin = self.now(&clock)?;
         std::thread::sleep(LASTS);
-        let end = self.now(&clock)?;
-        let seconds = end.at.duration_since(begin.at).as_secs_f64();
-        let sent = (end.sent - begin.sent).max(1) as f64;
-        let received = (end.received - begin.received).max(1) as f64;
-        let packets = (end.packets - begin.packets).max(1) as f64;
-        let ran = (end.thread.ran - begin.thread.ran).as_secs_f64() / seconds;
-        // A worker that is interrupted is so in proportion to the stages' times.
-        let stage = |((name, begin), (_, end)): (&(String, u64), &(String, u64))| {
-            (name.clone(), (end - begin) as f64 / packets * ran)
-        };
-        let (steal, _) = end.core.since(begin.core);
-        let (_, other_core) = end.other.since(begin.other);
-        Ok(Sample {
-            mpps: sent / seconds / 1e6,
-            cycles: (end.tsc - begin.tsc) as f64 / sent * ran,
-            stages: begin.stages.iter().zip(&end.stages).map(stage).collect(),
-            dropped: end.dropped - begin.dropped,
-            missing: 1.0 - sent / received,
-            waiting: (end.thread.waited - begin.thread.waited).as_secs_f64() / seconds,
-            steal,
-            other_core,
-        })
+        Ok(Sample::between(&begin, &self.now(&clock)?))
+    }
+
+    /// Takes one that lasts as long as something goes on; `None` if that was too short.
+    pub fn sample_while(
+        &self,
+        mut goes_on: impl FnMut() -> Result<bool>,
+    ) -> Result<Option<Sample>> {
+        let clock = quanta::Clock::new();
+        let begin = self.now(&clock)?;
+        let mut last = None;
+        loop {
+            std::thread::sleep(STEP);
+            let now = self.now(&clock)?;
+            // It went on until then at least.
+            if !goes_on()? {
+                return Ok(last.map(|end| Sample::between(&begin, &end)));
+            }
+            last = Some(now);
+        }
     }
 
     /// Takes samples until so many were quiet, but not for ever: at most six times
-    /// as many in all.
+    /// as many in all. None wanted: one is taken as it is.
     pub fn samples(&self, wanted: usize, progress: &dyn Fn(&str)) -> Result<Measured> {
         let mut all: Vec<Sample> = Vec::new();
         let quiet = |all: &[Sample]| all.iter().filter(|sample| sample.was_quiet()).count();
-        while quiet(&all) < wanted && all.len() < wanted * 6 {
+        while all.is_empty() || quiet(&all) < wanted && all.len() < wanted * 6 {
             all.push(self.sample()?);
             progress(&format!(
                 "{} of {wanted} quiet seconds, {} in all",
@@ -198,7 +222,7 @@ impl Measured {
             ));
         }
         let quiet_count = quiet.len();
-        let counted = if quiet.len() >= wanted {
+        let counted = if quiet.len() >= wanted.max(1) {
             quiet
         } else {
             let waiting = all.iter().map(|sample| sample.waiting);

@@ -39,6 +39,8 @@ pub struct Setup {
     pub access: Device,
     /// Frames that devices keep; the pool has room to spare beyond.
     pub kept_frames: u32,
+    /// Sessions that can be translated. Their memory is taken at the start.
+    pub sessions: u32,
 }
 
 /// A virtual device.
@@ -88,10 +90,12 @@ impl Setup {
             "host = \"{LOCAL_HOST}\"\n\
              [dpdk]\nmemory = \"huge\"\nmemory_mb = {}\nmain_core = 0\nfile_prefix = \"{prefix}\"\nmbufs = {}\n\
              [workers]\ncores = [{WORKER_CORE}]\nidle = \"poll\"\n\
+             [nat]\nsessions = {}\n\
              [api]\nlisten = [\"127.0.0.1:{API_PORT}\"]\n\
              [state]\ndirectory = \"{}\"\n",
             self.memory_mb(),
             self.mbufs(),
+            self.sessions,
             self.folder.join("state").display(),
         );
         for (name, device) in [(UPLINK, &self.uplink), (ACCESS, &self.access)] {

@@ -92,6 +92,7 @@ impl Prepared {
             uplink: Device::Null,
             access: Device::Null,
             kept_frames,
+            sessions: 0,
         };
         let prepared = Self {
             run,
@@ -241,34 +242,28 @@ impl Prepared {
             })?;
         }
         let (source, sink) = self.ports();
-        Ok(Running {
-            telemetry: daemon.telemetry()?,
-            worker: daemon.worker()?,
-            daemon,
-            source,
-            sink,
-        })
+        Running::new(daemon, source, sink)
     }
+}
 
-    /// The floor on the same file: testpmd, which changes nothing.
-    pub fn floor(&self, progress: &dyn Fn(&str)) -> Result<Measured> {
-        let memory_mb = self.setup.memory_mb() as u32;
-        let testpmd = Testpmd::start(
-            &self.frames,
-            self.setup.mbufs(),
-            memory_mb,
-            self.folder.path(),
-        )?;
-        let subject = Subject {
-            pid: testpmd.id(),
-            worker: testpmd.worker()?,
-            telemetry: testpmd.telemetry(),
-            source: 0,
-            sink: 1,
-            api: None,
-        };
-        subject.samples(self.run.samples, progress)
-    }
+/// The floor on a file: testpmd, which changes nothing, with the memory of a daemon.
+pub fn floor(
+    setup: &Setup,
+    frames: &Path,
+    samples: usize,
+    progress: &dyn Fn(&str),
+) -> Result<Measured> {
+    let memory_mb = setup.memory_mb() as u32;
+    let testpmd = Testpmd::start(frames, setup.mbufs(), memory_mb, &setup.folder)?;
+    let subject = Subject {
+        pid: testpmd.id(),
+        worker: testpmd.worker()?,
+        telemetry: testpmd.telemetry(),
+        source: 0,
+        sink: 1,
+        api: None,
+    };
+    subject.samples(samples, &|what| progress(&format!("io: {what}")))
 }
 
 /// A daemon that forwards for ever.
@@ -281,6 +276,17 @@ pub struct Running {
 }
 
 impl Running {
+    /// One that receives from one device and sends to another.
+    pub fn new(daemon: Vtepd, source: u16, sink: u16) -> Result<Self> {
+        Ok(Self {
+            telemetry: daemon.telemetry()?,
+            worker: daemon.worker()?,
+            daemon,
+            source,
+            sink,
+        })
+    }
+
     /// To take samples of.
     pub fn subject(&self) -> Subject<'_> {
         Subject {
@@ -300,7 +306,12 @@ pub fn run(program: &Path, run: Run, with_io: bool, progress: &dyn Fn(&str)) -> 
     progress("comparing");
     let compared = prepared.compare()?;
     let io = match with_io {
-        true => Some(prepared.floor(&|what| progress(&format!("io: {what}")))?),
+        true => Some(floor(
+            &prepared.setup,
+            &prepared.frames,
+            run.samples,
+            progress,
+        )?),
         false => None,
     };
     progress("starting");

@@ -97,6 +97,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
         uplink: Device::Null,
         access: Device::Null,
         kept_frames: 0,
+        sessions: 0,
     };
     let _huge = HugePages::take(setup.memory_mb() + 64)?;
     progress("writing the requests");

@@ -3,4 +3,6 @@
 pub mod churn;
 pub mod forward;
 pub mod load;
+pub mod nat;
+pub mod new_sessions;
 pub mod routes;

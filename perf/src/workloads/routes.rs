@@ -112,6 +112,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
         uplink: Device::Null,
         access: Device::Null,
         kept_frames: FRAMES,
+        sessions: 0,
     };
     let _huge = HugePages::take(setup("").memory_mb() + 64)?;
     progress("many routers");

@@ -1,0 +1,76 @@
+//! `new-sessions`: every packet opens a session, until the table is full.
+//!
+//! Each sample is a process of its own, from soon after its first session until shortly before
+//! its last one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use vtepd_perf::frames::nat::Cloud;
+
+use super::forward::Running;
+use super::nat::{Prepared, Report, Way};
+use crate::sampling::{Measured, Sample};
+use crate::system::cores;
+
+/// How long a daemon may take until its first session.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs it.
+pub fn run(
+    program: &Path,
+    cloud: Cloud,
+    samples: usize,
+    with_io: bool,
+    progress: &dyn Fn(&str),
+) -> Result<Report> {
+    let prepared = Prepared::new(program, cloud, samples, progress)?;
+    let without = prepared.bytes_without_sessions()?;
+    progress("comparing");
+    let mapping = prepared.compare_sent()?;
+    let io = match with_io {
+        true => Some(prepared.floor(&prepared.frames, progress)?),
+        false => None,
+    };
+    let mut all = Vec::new();
+    let (mut bytes, mut too_short) = (0, 0);
+    for taken in 1..=samples.max(1) {
+        progress(&format!("{taken} of {}", samples.max(1)));
+        let (sample, resident) = fill(&prepared)?;
+        bytes = resident.saturating_sub(without);
+        match sample {
+            Some(sample) => all.push(sample),
+            None => too_short += 1,
+        }
+    }
+    let mut measured = Measured::of(all, samples);
+    if too_short > 0 {
+        let doubt = format!("{too_short} times the table was full too soon to be timed");
+        measured.doubts.push(doubt);
+    }
+    Ok(prepared.report(Way::Out, &mapping, (measured, io), bytes))
+}
+
+/// Fills the table of a new process: what that was like, and its resident memory then.
+fn fill(prepared: &Prepared) -> Result<(Option<Sample>, u64)> {
+    let mut daemon = prepared.spawn_out()?;
+    daemon.wait_until("the first session", PATIENCE, |api| {
+        api.table_used("nat_sessions").is_ok_and(|used| used > 0)
+    })?;
+    let (inside, outside) = prepared.devices();
+    let mut running = Running::new(daemon, inside, outside)?;
+    let all = u64::from(prepared.cloud.sessions());
+    let api = running.daemon.api();
+    let sample = running
+        .subject()
+        .sample_while(|| Ok(api.table_used("nat_sessions")? < all))?;
+    prepared.wait_for_sessions(&mut running.daemon)?;
+    let (bytes, _) = cores::resident(running.daemon.id())?;
+    let drops = running.daemon.api().drops()?;
+    running.daemon.stop()?;
+    if !drops.is_empty() {
+        bail!("packets were dropped that should have opened sessions: {drops:?}");
+    }
+    Ok((sample, bytes))
+}
