@@ -12,7 +12,8 @@ use common::{
 use serde::Deserialize;
 use vtepd_datapath::DropReason;
 use vtepd_datapath::route::neighbours::Neighbours;
-use vtepd_tables::{Access, Adjacency, InterfaceIndex};
+use vtepd_tables::translation::Description;
+use vtepd_tables::{Access, Adjacency, InterfaceIndex, NetworkIndex, Role, VrfIndex};
 use vtepd_wire::craft;
 
 #[derive(Deserialize)]
@@ -310,16 +311,81 @@ fn interface_of(host: &Golden, frame: &[u8]) -> InterfaceIndex {
     }
 }
 
+/// The host of VM1 with a way outside in VLAN 300: for floating IPs here, for SNAT elsewhere.
+fn vlan_compute(floating: bool) -> Golden {
+    let mut host = vlan_host(GoldenRole::H1);
+    let bench = &mut host.bench;
+    let segment = common::adjacency(3);
+    bench.station(common::network(1), VLAN_SG, &["192.168.1.11"], segment);
+    bench.change_gateway(common::adjacency(5), |gateway| {
+        gateway.central_v4 = Some([192, 168, 1, 11].into());
+    });
+    let outside = vlan_outside(bench, host.underlay);
+    let fg = bench.outside_gateway(
+        22,
+        outside,
+        VrfIndex::NOWHERE,
+        "fa:16:3e:7d:bd:86",
+        &["10.100.0.0/24"],
+    );
+    bench.way_outside(23, 1, outside, [Some(fg), None], &VLAN_ROUTES);
+    let pairs = [("10.100.0.7", "192.168.1.9")];
+    let description = Description {
+        floating_ips: common::floating(if floating { &pairs } else { &[] }),
+        ..common::snat(&[])
+    };
+    bench.rules(outside, &[(1, &description)]);
+    host
+}
+
+/// The network node: VM1 is elsewhere, and so is every other station.
+fn vlan_node() -> Golden {
+    let mut host = vlan_host(GoldenRole::H2);
+    let bench = &mut host.bench;
+    let sg = bench.gateway(24, common::network(1), 2, VLAN_SG, &["192.168.1.11/24"]);
+    bench.change_gateway(sg, |gateway| {
+        gateway.role = Role::Central;
+        gateway.distributed = false;
+    });
+    let outside = vlan_outside(bench, host.underlay);
+    let qg = bench.outside_gateway(
+        22,
+        outside,
+        common::vrf(2),
+        "fa:16:3e:70:a5:d3",
+        &["10.100.0.5/24"],
+    );
+    bench.way_outside(23, 2, outside, [None, Some(qg)], &VLAN_ROUTES);
+    bench.rules(outside, &[(2, &common::snat(&["10.100.0.5"]))]);
+    host
+}
+
+const VLAN_SG: &str = "fa:16:3e:19:e1:98";
+const VLAN_ROUTES: [(&str, Option<&str>); 2] =
+    [("10.100.0.0/24", None), ("0.0.0.0/0", Some("10.100.0.1"))];
+
+fn vlan_outside(bench: &mut Bench, provider: InterfaceIndex) -> NetworkIndex {
+    let outside = common::network(3);
+    bench.external_on(outside, provider, Some(tag(300)), 21);
+    let out = ("02:00:00:00:0e:14", ["10.100.0.14"]);
+    bench.station(outside, out.0, &out.1, common::adjacency(21));
+    outside
+}
+
 #[track_caller]
 fn check_vlan(prefix: &str, role: GoldenRole, drops: &[DropReason]) {
+    check_vlan_on(prefix, &mut vlan_host(role), drops);
+}
+
+#[track_caller]
+fn check_vlan_on(prefix: &str, host: &mut Golden, drops: &[DropReason]) {
     let case = case_of("vlan.json", prefix);
-    let mut host = vlan_host(role);
     let frame = craft::hex(&case.r#in);
-    let interface = interface_of(&host, &frame);
+    let interface = interface_of(host, &frame);
     let outcome = host.bench.send(interface, &frame);
     assert_eq!(outcome.drops, drops, "{}: {outcome:?}", case.name);
     assert_eq!(outcome.events, [], "{}", case.name);
-    compare_vlan(&case, &host, &outcome.sent);
+    compare_vlan(&case, host, &outcome.sent);
 }
 
 #[track_caller]
@@ -408,6 +474,30 @@ fn vlan_m1_too_big_is_told_with_the_mtu() {
 #[test]
 fn vlan_g1_echo_to_the_gateway_is_answered() {
     check_vlan("G1", GoldenRole::H1, &[]);
+}
+
+#[test]
+fn vlan_s1_snat_is_reached_by_way_of_its_host() {
+    check_vlan_on("S1", &mut vlan_compute(false), &[]);
+}
+
+#[test]
+fn vlan_s2_and_s3_the_network_node_translates_there_and_back() {
+    let mut node = vlan_node();
+    check_vlan_on("S2", &mut node, &[]);
+    check_vlan_on("S3", &mut node, &[]);
+}
+
+#[test]
+fn vlan_s4_the_middle_of_a_connection_opens_none() {
+    check_vlan_on("S4", &mut vlan_node(), &[DropReason::NatNoSession]);
+}
+
+#[test]
+fn vlan_f1_to_f3_a_floating_ip_is_at_home_on_its_own_host() {
+    for case in ["F1", "F2", "F3"] {
+        check_vlan_on(case, &mut vlan_compute(true), &[]);
+    }
 }
 
 /// The file is what the script makes of what it says.

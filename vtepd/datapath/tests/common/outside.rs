@@ -125,11 +125,22 @@ impl Bench {
     /// Adds a flat external network on an interface.
     pub fn external(&mut self, network: NetworkIndex, interface: InterfaceIndex, at: u16) {
         self.interface(interface.0, "02:00:00:00:0e:99", 1500);
-        let index = self.bind(at, interface, None, network);
+        self.external_on(network, interface, None, at);
+    }
+
+    /// The same with a tag or without, on an interface that is there.
+    pub fn external_on(
+        &mut self,
+        network: NetworkIndex,
+        interface: InterfaceIndex,
+        tag: Option<Tag>,
+        at: u16,
+    ) {
+        let index = self.bind(at, interface, tag, network);
         if let Adjacency::Port(port) = self.tables.edit().adjacency_mut(index) {
             port.segment = true;
         }
-        self.access(interface, None, Access::Segment);
+        self.access(interface, tag, Access::Segment);
         let entry = self.tables.edit().network_mut(network);
         (entry.segment, entry.suppression) = (Some(index), true);
         self.flood(network, &[index], &[]);

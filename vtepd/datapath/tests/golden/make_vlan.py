@@ -7,6 +7,7 @@ DVR host MACs are those of neutron.json. The wire differs:
 
   network 1   192.168.1.0/24   access VLAN 1   segment VLAN 196
   network 2   192.168.2.0/24   access VLAN 2   segment VLAN 148
+  outside     10.100.0.0/24                    segment VLAN 300
 
 Access interfaces are tagged with the access VLAN, and a host's provider interface with the
 segment's; the two are independent of each other. Which interface a frame comes in by is
@@ -27,12 +28,17 @@ VM3, VM3_IP = "fa:16:3e:ad:31:3c", "192.168.2.9"
 GW1, GW1_IP = "fa:16:3e:5b:89:14", "192.168.1.1"
 GW2 = "fa:16:3e:fa:c6:99"
 HM1 = "fa:16:3f:7d:d0:db"
+SG1 = "fa:16:3e:19:e1:98"
+QG, QG_IP = "fa:16:3e:70:a5:d3", "10.100.0.5"
+FG, FIP = "fa:16:3e:7d:bd:86", "10.100.0.7"
+OUT, OUT_IP = "02:00:00:00:0e:14", "10.100.0.14"
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 
-ACCESS1, ACCESS2, SEGMENT1, SEGMENT2 = 1, 2, 196, 148
+ACCESS1, ACCESS2, SEGMENT1, SEGMENT2, OUTSIDE = 1, 2, 196, 148, 300
 MTU2 = 1450
 
-ICMP, UDP = 1, 17
+ICMP, TCP, UDP = 1, 6, 17
+SYN, ACK = 0x02, 0x10
 DONT_FRAGMENT = 0x4000
 
 
@@ -92,6 +98,16 @@ def udp(source, destination, source_port, destination_port, payload):
         return ports + payload
 
     return segment(internet_checksum(pseudo + segment(0)) or 0xFFFF)
+
+
+def tcp(source, destination, source_port, destination_port, sequence, acknowledged, flags):
+    pseudo = ip(source) + ip(destination) + struct.pack("!BBH", 0, TCP, 20)
+
+    def segment(checksum):
+        return struct.pack("!HHIIBBHHH", source_port, destination_port, sequence, acknowledged,
+                           5 << 4, flags, 0xFAF0, checksum, 0)
+
+    return segment(internet_checksum(pseudo + segment(0)))
 
 
 NOBODY = "00:00:00:00:00:00"
@@ -193,6 +209,58 @@ def cases():
         "ping 192.168.1.1 answered on the host",
         ip_frame(ACCESS1, GW1, VM1, ipv4(VM1_IP, GW1_IP, ICMP, echo(8, 9, 1))),
         ("access VM1", ip_frame(ACCESS1, VM1, GW1, ipv4(GW1_IP, VM1_IP, ICMP, echo(0, 9, 1)))),
+    )
+
+    def to_outside(flags, ttl, source=VM1_IP, port=40000):
+        segment = tcp(source, OUT_IP, port, 80, 1000, 0, flags)
+        return ipv4(source, OUT_IP, TCP, segment, ttl=ttl)
+
+    redirected = ip_frame(SEGMENT1, SG1, HM1, to_outside(SYN, 63))
+    yield case(
+        "S1 snat by way of the network node (H1 tx)",
+        "TTL-1, source HM1, to SG1 in segment VLAN 196 of the SAME network",
+        ip_frame(ACCESS1, GW1, VM1, to_outside(SYN, 64)),
+        ("provider", redirected),
+    )
+    yield case(
+        "S2 network node rx, translated",
+        "TTL-1 again, from 10.100.0.5 and the same port, in VLAN 300",
+        redirected,
+        ("provider", ip_frame(OUTSIDE, OUT, QG, to_outside(SYN, 62, QG_IP))),
+    )
+
+    def back(destination, ttl):
+        segment = tcp(OUT_IP, destination, 80, 40000, 5000, 1001, SYN | ACK)
+        return ipv4(OUT_IP, destination, TCP, segment, ttl=ttl)
+
+    yield case(
+        "S3 the way back",
+        "straight to VM1 from SG1 in segment VLAN 196, ONE TTL decrement",
+        ip_frame(OUTSIDE, QG, OUT, back(QG_IP, 64)),
+        ("provider", ip_frame(SEGMENT1, VM1, SG1, back(VM1_IP, 63))),
+    )
+    yield case(
+        "S4 mid-stream TCP",
+        "an ACK of no session is dropped and opens none",
+        ip_frame(SEGMENT1, SG1, HM1, to_outside(ACK, 63, port=40001)),
+    )
+    yield case(
+        "F1 floating IP out",
+        "from 10.100.0.7 and FG in VLAN 300 of VM1's own host, TTL-2",
+        ip_frame(ACCESS1, GW1, VM1, ipv4(VM1_IP, OUT_IP, ICMP, echo(8, 7, 1))),
+        ("provider", ip_frame(OUTSIDE, OUT, FG, ipv4(FIP, OUT_IP, ICMP, echo(8, 7, 1), ttl=62))),
+    )
+    yield case(
+        "F2 floating IP, ARP",
+        "who-has 10.100.0.7 in VLAN 300 is answered there",
+        arp_frame(OUTSIDE, EVERYBODY, OUT, arp(1, OUT, OUT_IP, NOBODY, FIP)),
+        ("provider", arp_frame(OUTSIDE, OUT, FG, arp(2, FG, FIP, OUT, OUT_IP))),
+    )
+    yield case(
+        "F3 floating IP in",
+        "to VM1 from GW1 in access VLAN 1, TTL-2",
+        ip_frame(OUTSIDE, FG, OUT, ipv4(OUT_IP, FIP, ICMP, echo(0, 7, 1))),
+        ("access VM1", ip_frame(ACCESS1, VM1, GW1, ipv4(OUT_IP, VM1_IP, ICMP, echo(0, 7, 1), ttl=62))),
     )
 
 
