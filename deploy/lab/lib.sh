@@ -4,7 +4,7 @@
 #   in   a script that calls lab_begin, builds its hosts, states its checks and calls lab_end
 #   out  one line per check, "N passed, N failed" at the end, exit code 0 only if nothing failed
 #
-# Every host of a lab is a network namespace named vtl-<lab>-<host>; its files are under /run/vtepd-lab/<lab>.
+# Every host of a lab is a network namespace named vtl-<lab>-<host>; its files are under $LAB_RUN/<lab>.
 # Whatever ends the script (success, a failed command, Ctrl-C) removes both, unless --keep was given.
 # peers.sh has the VTEPs that vtepd talks to, vtepd.sh the daemon itself, cloud.sh whole clouds from one description, outside.sh
 # what is outside them.
@@ -14,6 +14,8 @@ set -Eeuo pipefail
 LAB_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPO=$(cd "$LAB_HOME/../.." && pwd)
 LAB_RUN=/run/vtepd-lab
+# In memory also where /run is on a disk: daemons wait for each fsync, which a busy virtual machine may do in half a minute.
+if [[ $(stat -f -c %T /run) != tmpfs && $(stat -f -c %T /dev/shm 2>/dev/null) == tmpfs ]]; then LAB_RUN=/dev/shm/vtepd-lab; fi
 LAB_NAME='' # set by lab_begin
 LAB_DIR=''  # files of this lab
 LAB_KEEP=no
@@ -382,7 +384,7 @@ capture_start() {
   ip netns exec "$(netns "$host")" tcpdump -i "$dev" -B 65536 -U --immediate-mode -Z root -w "$LAB_DIR/$name.pcap" \
     "$*" 2>"$note" </dev/null &
   CAPTURE_PID[$name]=$!
-  wait_for 5 grep -q 'listening on' "$note" || die "tcpdump does not listen: $(<"$note")"
+  wait_for 15 grep -q 'listening on' "$note" || die "tcpdump does not listen: $(<"$note")"
 }
 
 # capture_stop NAME: waits until tcpdump has written all that its filter let through, then ends it.
@@ -475,7 +477,7 @@ iperf() {
   if [[ $* != *--time* ]]; then set -- --bytes 20M "$@"; fi
   ip netns exec "$(netns "$server")" iperf3 --server --one-off >/dev/null 2>&1 </dev/null &
   pid=$!
-  wait_for 5 listens "$server" 5201 || return 1
+  wait_for 15 listens "$server" 5201 || return 1
   result=$(on "$client" iperf3 --client "$addr" --json --connect-timeout 3000 "$@") || true
   kill "$pid" 2>/dev/null || true # it still waits when the client has found no way to it
   wait "$pid" || true
@@ -491,7 +493,7 @@ stream_start() {
   local host=$1 port=${2:-7000}
   ip netns exec "$(netns "$host")" "$LAB_HOME/stream.py" --port "$port" receive >"$LAB_DIR/$host.stream" </dev/null &
   STREAM_PID[$host]=$!
-  wait_for 5 receives "$host" "$port"
+  wait_for 15 receives "$host" "$port"
 }
 
 receives() { on "$1" ss -Hlun "sport = :$2" | grep -q .; }

@@ -59,7 +59,7 @@ serve() {
   local host=$1 answer=()
   mapfile -t answer < <(ip -n "$(netns "$host")" -j addr show dev eth0 | jq -r '.[].addr_info[] | "--answer=\(.local)"')
   serve_by "$host" "$host" "$LAB_HOME/transfer.py" serve "${answer[@]}"
-  wait_for 10 listens "$host" 8000 || die "transfer.py on $host does not listen"
+  wait_for 20 listens "$host" 8000 || die "transfer.py on $host does not listen: $(<"$LAB_DIR/$host.serve")"
 }
 
 # serve_by NAME HOST COMMAND...: in the background, until serve_end NAME or the end of the lab.

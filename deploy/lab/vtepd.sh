@@ -203,7 +203,7 @@ vtepd_kill() {
 # api HOST METHOD PATH [BODY|@FILE]: prints the response; fails unless the status is 2xx.
 api() {
   local host=$1 method=$2 path=$3
-  local request=(--silent --show-error --fail-with-body --max-time 10 --unix-socket "$LAB_DIR/$host.sock" -X "$method")
+  local request=(--silent --show-error --fail-with-body --max-time 20 --unix-socket "$LAB_DIR/$host.sock" -X "$method")
   if (($# > 3)); then request+=(-H 'content-type: application/json' --data-binary "$4"); fi
   curl "${request[@]}" "http://vtepd$path"
 }

@@ -44,12 +44,17 @@ cloud_of two-networks outside <<'END'
 }
 END
 
-# answers ADDRESS MAC: who asks outside who has it is answered, by that MAC alone.
-answers() {
-  on out1 arping -b -c 2 -w 3 -I eth0 "$1" | tee "$LAB_DIR/arping.out"
-  equal "[${2^^}]" "$(grep -o '\[.*\]' "$LAB_DIR/arping.out" | sort -u | paste -sd' ')"
+# ask_for ADDRESS...: asks outside who has each of them, all at once.
+ask_for() {
+  local address asking=()
+  for address; do
+    { on out1 timeout 5 arping -b -c 2 -w 3 -I eth0 "$address" || true; } >"$LAB_DIR/arping-$address.out" & # true: also if nobody answers
+    asking+=($!)
+  done
+  wait "${asking[@]}"
 }
-nobody_answers() { fails on out1 arping -b -c 1 -w 1 -I eth0 "$1"; }
+answers() { equal "[${2^^}]" "$(grep -o '\[.*\]' "$LAB_DIR/arping-$1.out" | sort -u | paste -sd' ')"; } # ADDRESS MAC: that one alone
+answered_by_none() { equal "" "$(grep -o '\[.*\]' "$LAB_DIR/arping-$1.out")"; }
 
 # announced CAPTURE ADDRESS MAC: three times in both forms, to everybody.
 announced() {
@@ -88,12 +93,13 @@ check "nothing else was" capture_without announced 'arp src host 10.100.0.50 or 
 section "Who answers for them"
 capture_start wire fabric h1
 for host in h1 h2 n1 out1; do capture_start "outside-$host" outside $host; done
+ask_for 10.100.0.{7,9,20,40,5,50}
 check "10.100.0.7: h1" answers 10.100.0.7 $FG1
 check "10.100.0.9: h2" answers 10.100.0.9 $FG2
 check "10.100.0.20: n1" answers 10.100.0.20 $QG
 check "10.100.0.40: n1" answers 10.100.0.40 $QG
 check "10.100.0.5: n1" answers 10.100.0.5 $QG
-check "10.100.0.50 is reserved and no more: nobody" nobody_answers 10.100.0.50
+check "10.100.0.50 is reserved and no more: nobody" answered_by_none 10.100.0.50
 
 # is_reached BY PORT ADDRESS: from outside, in all ways.
 is_reached() {
@@ -184,6 +190,7 @@ kill -INT $pinging
 wait $pinging || true
 capture_stop moves
 check "h1 has announced nothing" capture_without moves "ether src $FG1 and arp src host 10.100.0.30 and arp dst host 10.100.0.30"
+ask_for 10.100.0.30
 check "now h2 answers" answers 10.100.0.30 $FG2
 lost=$(awk '/packets transmitted/ { print $1 - $4 }' "$LAB_DIR/pings.out")
 check "less than half a second of it is lost" test "$lost" -lt 25
@@ -191,7 +198,8 @@ echo "        $(tail -n 2 "$LAB_DIR/pings.out" | head -n 1)"
 
 section "Taken away, and given"
 check "fip1 leads nowhere" api h1 PUT /v1/floating-ips/fip1 '{ "address": "10.100.0.7", "network": "public" }'
-check "nobody answers" nobody_answers 10.100.0.7
+ask_for 10.100.0.7
+check "nobody answers" answered_by_none 10.100.0.7
 check "red1 is seen as the router" transfer red1 ask 10.100.0.14
 check "from now on" seen_from red1 10.100.0.5
 capture_start given out1 eth0 arp
