@@ -17,7 +17,7 @@ lan_host c2 20 192.168.50.1 192.168.50.12/24
 outside_host out1 10.100.0.14/24 10.100.0.15/24
 # The kernel's conntrack: it works once a rule asks for it.
 on out1 nft 'add table ip witness; add chain ip witness in { type filter hook input priority 0; }; add rule ip witness in ct state new counter'
-cloud_vtepd g1 '[nat]' 'sessions = 65536'
+cloud_vtepd g1 '[nat]' 'sessions = 65536' '[nat.log]' "file = \"$LAB_DIR/nat.log\""
 serve out1
 
 # witnessed: the connections that out1 has seen, by the first tuple of each, "address port" a line.
@@ -104,10 +104,24 @@ section "Sessions, looked at and ended"
 check "one is held" hold_start c1 10.100.0.14 --source-port 45000 --patience 1
 check "it is shown" equal "tcp 192.168.50.11:45000 10.100.0.5:45000 10.100.0.14:8000" \
   "$(sessions g1 "inside=192.168.50.11&inside_port=45000" | jq -r '"\(.protocol) \(.inside) \(.outside) \(.remote)"')"
+explains() { vtepctl g1 explain --interface prov0 --vlan 20 --source-mac "$(mac c1 eth0)" --destination-mac fa:16:3e:00:50:01 \
+  --source 192.168.50.11 --source-port 45000 --destination 10.100.0.14 tcp/8000 | tee /dev/stderr | grep -q "$1"; }
+check "explain knows it" explains '192.168.50.11:45000 becomes 10.100.0.5:45000'
 check "vtepctl shows it too" grep -q '192.168.50.11:45000 .*10.100.0.5:45000' <(vtepctl g1 sessions list --inside 192.168.50.11)
 check "and ends it" vtepctl g1 sessions delete --inside 192.168.50.11 --inside-port 45000
 check "so it is dead" hold_fails c1
 check "others are there" test "$(sessions g1 | wc -l)" -ge 20
+
+section "Who had which port, for months to come"
+logged() { grep -E "^[0-9T:-]+Z port-taken router=r1 .*inside=192\.168\.50\.11 outside=10\.100\.0\.5 protocol=$1 ports=$2\$" "$LAB_DIR/nat.log"; }
+is_logged() { wait_for 10 logged "$@"; }
+check "c1 had port 45000" is_logged tcp 45000
+mv "$LAB_DIR/nat.log" "$LAB_DIR/nat.log.1"
+kill -HUP "${DAEMON_PID[g1]}"
+check "a file put aside is followed by another" wait_for 10 test -e "$LAB_DIR/nat.log"
+check "UDP from port 46000" transfer c1 ask 10.100.0.14 --source-port 46000
+check "is there" is_logged udp 46000
+check "neither names a destination" fails grep -h 10.100.0.14 "$LAB_DIR/nat.log" "$LAB_DIR/nat.log.1"
 
 section "After kill -9"
 vtepd_kill g1

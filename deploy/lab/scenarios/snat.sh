@@ -166,6 +166,24 @@ out_and_back blue1
 check "fragments, the last first" transfer red1 ask 10.100.0.14 --bytes 8000
 captures_end vlan
 
+section "A way outside on each host"
+cloud_change '{ "routers": { "r1": { "external_gateway": { "gateways": [
+  { "host": "n1", "mac": "fa:16:3e:00:64:05", "addresses": ["10.100.0.5/24"] },
+  { "host": "h1", "mac": "fa:16:3e:00:64:06", "addresses": ["10.100.0.6/24"] } ] } } } }'
+for vtep in h1 n1; do vtepd_fill $vtep < <(cloud_ask state $vtep); done
+capture_start own-between fabric h1
+capture_start own-outside outside h1
+check "the first packet is not lost" ping_once red1 10.100.0.14
+check "red1: 2 MB" transfer red1 get 10.100.0.14 --bytes 2000000
+check "is seen as h1's address" seen_from red1 10.100.0.6
+check "red3: 2 MB" transfer red3 get 10.100.0.14 --bytes 2000000
+check "is seen as n1's" seen_from red3 10.100.0.5
+check "one hop less" hops_are red1 203.0.113.80 "192.168.1.1 10.100.0.1 203.0.113.80"
+capture_stop own-between
+capture_stop own-outside
+check "nothing of it was between the hosts" capture_without own-between 'udp port 4789'
+check "outside: every length and checksum" verify_pcap own-outside --at-least 0
+
 section "The end"
 vtepd_stop h1
 vtepd_stop n1
