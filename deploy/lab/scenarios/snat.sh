@@ -94,6 +94,8 @@ check "red2's too" hold_end red2
 check "red1 has its port outside" equal 10.100.0.5:40000 "$(seen_as red1)"
 check "red2 has another" fails equal 10.100.0.5:40000 "$(seen_as red2)"
 check "of the same address" seen_from red2 10.100.0.5
+like_40000() { [[ $1 =~ :([0-9]+)$ ]] && ((BASH_REMATCH[1] % 2 == 0 && BASH_REMATCH[1] > 1023)); }
+check "an even one, and above 1023" like_40000 "$(seen_as red2)"
 check "UDP ports stay as they are" transfer blue1 ask 10.100.0.14 --source-port 5000 --connections 20
 check "all of them" kept_ports blue1
 
