@@ -772,6 +772,40 @@ fn ipv6_is_routed_as_it_is() {
     assert_eq!(inner(RED_VNI, outcome.one().1), redirected.udp(1, 2, b""));
 }
 
+/// What is said to a frame that another host's router has sent goes to the station.
+#[test]
+fn ipv6_of_other_hosts_is_answered_by_the_central_one() {
+    let mut host = central_host(&Description::default(), &snat(&[QG_IP]));
+    let begin = craft::ethernet(SG_RED, PEER_HM).ipv6(VM4_IP6, FAR_IP6);
+    let outcome = host.send(UNDERLAY, &tunnelled(&begin.clone().ttl(63).udp(1, 2, b"")));
+    let there = craft::ethernet(ROUTER, QG).ipv6(VM4_IP6, FAR_IP6).ttl(62);
+    outside(&outcome, &there.udp(1, 2, b""));
+    let expired = begin.ttl(1).udp(1, 2, b"traceroute");
+    let outcome = host.send(UNDERLAY, &tunnelled(&expired));
+    assert_eq!(outcome.drops, [DropReason::TtlExceeded]);
+    let error = craft::ethernet(VM4, SG_RED).ipv6(SG_RED_IP6, VM4_IP6);
+    let (_, sent) = outcome.one();
+    assert_eq!(inner(RED_VNI, sent), error.icmp(3, 0, 0, &expired[14..]));
+}
+
+#[test]
+fn several_next_hops_outside_share_the_flows() {
+    const SECOND: &str = "02:00:00:00:0e:02";
+    let mut host = outside_host(&usual());
+    host.station(public(), SECOND, &["198.51.100.3"], adjacency(109));
+    let hops = [ROUTER_IP, "198.51.100.3"].map(|address| via(AT_OUTSIDE, address));
+    host.route(ROUTER_1, "0.0.0.0/0", &hops);
+    let mut by_second = 0;
+    for port in 5000..5064 {
+        let frame = from_vm2(FAR_IP).udp(port, 53, b"");
+        let first = host.send(PORT2, &frame);
+        let to = first.one().1[..6].to_vec();
+        assert_eq!(host.send(PORT2, &frame).one().1[..6], to);
+        by_second += usize::from(to == mac(SECOND).0);
+    }
+    assert!((16..=48).contains(&by_second), "{by_second}");
+}
+
 #[test]
 fn rfc6092_rec10_ipv6_that_nobody_asked_for_stays_outside() {
     let mut host = outside_host(&Description {
