@@ -20,8 +20,10 @@ use crate::system::telemetry::Telemetry;
 const MOST_MISSING: f64 = 0.002;
 /// How long a sample lasts.
 const LASTS: Duration = Duration::from_secs(1);
-/// Between two looks at whether it goes on, of one that lasts as long as something does.
+/// Between two looks, of a sample that ends with a number of packets.
 const STEP: Duration = Duration::from_millis(5);
+/// The least that such a sample lasts: counters are not read all at once.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest that a worker may wait for its core, as a share of the sample.
 const MOST_WAITING: f64 = 0.01;
 /// The most of the core that the host may take away.
@@ -149,23 +151,22 @@ impl Subject<'_> {
         Ok(Sample::between(&begin, &self.now(&clock)?))
     }
 
-    /// Takes one that lasts as long as something goes on; `None` if that was too short.
-    pub fn sample_while(
-        &self,
-        mut goes_on: impl FnMut() -> Result<bool>,
-    ) -> Result<Option<Sample>> {
+    /// Takes one that lasts until nearly so many packets have been sent since the start; `None`
+    /// if that was too short.
+    pub fn sample_of_first(&self, packets: u64) -> Result<Option<Sample>> {
         let clock = quanta::Clock::new();
         let begin = self.now(&clock)?;
-        let mut last = None;
+        let mut end = None;
         loop {
             std::thread::sleep(STEP);
             let now = self.now(&clock)?;
-            // It went on until then at least.
-            if !goes_on()? {
-                return Ok(last.map(|end| Sample::between(&begin, &end)));
+            if now.sent >= packets {
+                break;
             }
-            last = Some(now);
+            end = Some(now);
         }
+        let end = end.filter(|end| end.at.duration_since(begin.at) >= SHORTEST);
+        Ok(end.map(|end| Sample::between(&begin, &end)))
     }
 
     /// Takes samples until so many were quiet, but not for ever: at most six times

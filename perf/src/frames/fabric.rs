@@ -116,6 +116,13 @@ const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 0);
 /// driver's name in ASCII, and a number from 0 on.
 pub const UPLINK_MAC: Mac = Mac([2, b'p', b'c', b'a', b'p', 0]);
 
+/// The device and interface of a second underlay, where there is one.
+pub const SECOND_UPLINK: &str = "up1";
+/// Its address and prefix length: nobody is there.
+pub const SECOND_UNDERLAY: &str = "172.21.0.1/16";
+/// The MAC of its device, the second `net_pcap` device of a process.
+pub const SECOND_UPLINK_MAC: Mac = Mac([2, b'p', b'c', b'a', b'p', 1]);
+
 /// Our VTEP address.
 pub const OWN_VTEP: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 /// Its prefix: all VTEPs are neighbours.

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use vtepd_wire::{Mac, craft};
 
-use super::fabric::{Fabric, numbered};
+use super::fabric::{Fabric, SECOND_UPLINK_MAC, numbered};
 use super::order::order;
 use super::random::mix;
 use super::state::Side;
@@ -74,6 +74,10 @@ const REMOTES: u32 = 0xc613_0000;
 const FLOATING: u32 = 512;
 /// The most floating IPs.
 pub const MOST_FLOATING: u32 = 65_535 - FLOATING;
+
+/// The most frames that are kept in memory and sent over and over; with 2.4 kB each. Where
+/// there are more flows, these are of flows chosen at random: many times what caches hold.
+pub const MOST_KEPT: usize = 1_000_000;
 
 /// Routers, each with a network, while they have room.
 const NETWORKS: u32 = 16;
@@ -180,6 +184,21 @@ impl Cloud {
         order(self.flows, self.seed)
     }
 
+    /// The flow of each frame that is sent over and over.
+    #[must_use]
+    pub fn kept(&self) -> Vec<u32> {
+        let mut order = self.order();
+        order.truncate(MOST_KEPT);
+        order
+    }
+
+    /// True if there are flows beside those whose frames are kept: they begin on a
+    /// [second underlay](super::fabric::SECOND_UPLINK).
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.order().len() > MOST_KEPT
+    }
+
     fn station(&self, flow: u32) -> u32 {
         flow % self.stations()
     }
@@ -240,6 +259,14 @@ impl Cloud {
                 tunnel::sent(fabric, vtep, network, source_port(flow), &inner)
             }
         }
+    }
+
+    /// The same as it comes by the second underlay.
+    #[must_use]
+    pub fn sent_beside(&self, flow: u32) -> Vec<u8> {
+        let mut frame = self.sent(flow);
+        frame[..6].copy_from_slice(&SECOND_UPLINK_MAC.0);
+        frame
     }
 
     /// The same as it must leave, translated to that.
@@ -646,6 +673,19 @@ mod tests {
             other[1000][at] ^= 1;
             assert!(check(other).is_err());
         }
+    }
+
+    #[test]
+    fn of_many_flows_some_are_kept_and_all_begin() {
+        let few = cloud(Translation::Snat, Side::Remote, 1000);
+        assert!(!few.has_others() && few.kept() == few.order());
+        let many = cloud(Translation::Snat, Side::Remote, 1_500_000);
+        assert!(many.has_others());
+        assert_eq!(many.kept(), many.order()[..MOST_KEPT]);
+        let beside = many.sent_beside(7);
+        craft::verify(&beside).unwrap();
+        assert_eq!(beside[6..], many.sent(7)[6..]);
+        assert_ne!(beside[..6], many.sent(7)[..6]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
-use super::fabric::{ACCESS, Kind, UPLINK, uuid};
+use super::fabric::{ACCESS, Kind, SECOND_UNDERLAY, SECOND_UPLINK, UPLINK, uuid};
 use super::nat::{Cloud, EXTERNAL, EXTERNAL_PREFIX, FLOATING_MAC, NEXT_HOP, NEXT_HOP_MAC, VLAN};
 use super::state::{self, Options, Side};
 
@@ -35,6 +35,9 @@ pub fn infrastructure(cloud: &Cloud) -> Value {
         "subnets": [{ "cidr": format!("{EXTERNAL}/{EXTERNAL_PREFIX}"), "gateway": NEXT_HOP, "dhcp": false }],
         "external": { "floating_ip_gateways": [{ "mac": FLOATING_MAC.to_string() }] },
     });
+    if cloud.has_others() {
+        put["interfaces"][SECOND_UPLINK] = json!({ "addresses": [SECOND_UNDERLAY] });
+    }
     // The next hop would be asked for, and nobody is there to answer: it is named.
     put["ports"]["next-hop"] = json!({
         "network": OUTSIDE,

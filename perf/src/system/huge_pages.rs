@@ -7,6 +7,11 @@ use anyhow::{Context, Result, bail};
 
 const FOLDER: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
+/// Has the kernel put free memory together.
+const COMPACT: &str = "/proc/sys/vm/compact_memory";
+/// What is free in pieces is put together between them.
+const TRIES: u32 = 5;
+
 /// Huge pages that are given back when this is dropped.
 pub struct HugePages {
     added: u64,
@@ -30,13 +35,19 @@ impl HugePages {
     /// use it or to give it back.
     pub fn take(mb: u64) -> Result<Self> {
         let (want, total) = (mb.div_ceil(2), read("nr_hugepages")?);
-        write(total + want)?;
-        let taken = Self {
-            added: read("nr_hugepages")?.saturating_sub(total),
-        };
+        let mut taken = Self { added: 0 };
+        for _ in 0..TRIES {
+            write(total + want)?;
+            taken.added = read("nr_hugepages")?.saturating_sub(total);
+            if taken.added >= want {
+                break;
+            }
+            // There may be enough in pieces. A kernel without compaction has no such file.
+            let _ = fs::write(COMPACT, "1");
+        }
         if taken.added < want {
             bail!(
-                "the system gave {} of {mb} MiB in huge pages: free memory, or run smaller sizes",
+                "the system gave {} of {mb} MiB in huge pages: free memory (sync; echo 1 >/proc/sys/vm/drop_caches), or run smaller sizes",
                 taken.added * 2
             );
         }

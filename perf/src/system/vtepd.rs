@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vtepd_perf::frames::fabric::{ACCESS, LOCAL_HOST, UPLINK};
+use vtepd_perf::frames::fabric::{ACCESS, LOCAL_HOST, SECOND_UPLINK, UPLINK};
 
 use super::api::Api;
 use super::process::Process;
@@ -37,6 +37,8 @@ pub struct Setup {
     pub uplink: Device,
     /// What drives the access device.
     pub access: Device,
+    /// What drives the device of a second underlay, if there is one.
+    pub second_uplink: Option<Device>,
     /// Frames that devices keep; the pool has room to spare beyond.
     pub kept_frames: u32,
     /// Sessions that can be translated. Their memory is taken at the start.
@@ -98,7 +100,11 @@ impl Setup {
             self.sessions,
             self.folder.join("state").display(),
         );
-        for (name, device) in [(UPLINK, &self.uplink), (ACCESS, &self.access)] {
+        let second = self.second_uplink.iter();
+        let devices = [(UPLINK, &self.uplink), (ACCESS, &self.access)]
+            .into_iter()
+            .chain(second.map(|device| (SECOND_UPLINK, device)));
+        for (name, device) in devices {
             // Writing to a string does not fail.
             let _ = write!(
                 text,

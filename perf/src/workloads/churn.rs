@@ -172,7 +172,7 @@ fn pairs(
 ) -> Result<Vec<Pair>> {
     let subject = running.subject();
     let mut pairs = Vec::new();
-    for taken in 1..=wanted {
+    for taken in 1..=wanted.max(1) {
         let without = subject.sample()?;
         changer.on.store(true, Ordering::Relaxed);
         let (begin, made) = (Instant::now(), changer.made());

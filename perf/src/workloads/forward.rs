@@ -93,6 +93,7 @@ impl Prepared {
             access: Device::Null,
             kept_frames,
             sessions: 0,
+            second_uplink: None,
         };
         let prepared = Self {
             run,

@@ -98,6 +98,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
         access: Device::Null,
         kept_frames: 0,
         sessions: 0,
+        second_uplink: None,
     };
     let _huge = HugePages::take(setup.memory_mb() + 64)?;
     progress("writing the requests");

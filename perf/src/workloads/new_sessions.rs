@@ -1,7 +1,8 @@
 //! `new-sessions`: every packet opens a session, until the table is full.
 //!
 //! Each sample is a process of its own, from soon after its first session until shortly before
-//! its last one.
+//! its last one. Frames that are too many to be kept are read from their file as they are
+//! needed: that shows up under `receive`, and there is no floor to subtract.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::forward::Running;
 use super::nat::{Prepared, Report, Way};
 use crate::sampling::{Measured, Sample};
 use crate::system::cores;
+use crate::system::vtepd::Device;
 
 /// How long a daemon may take until its first session.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,8 +31,8 @@ pub fn run(
     let without = prepared.bytes_without_sessions()?;
     progress("comparing");
     let mapping = prepared.compare_sent()?;
-    let io = match with_io {
-        true => Some(prepared.floor(&prepared.frames, progress)?),
+    let io = match with_io && !cloud.has_others() {
+        true => Some(prepared.floor(&prepared.kept, progress)?),
         false => None,
     };
     let mut all = Vec::new();
@@ -54,17 +56,18 @@ pub fn run(
 
 /// Fills the table of a new process: what that was like, and its resident memory then.
 fn fill(prepared: &Prepared) -> Result<(Option<Sample>, u64)> {
-    let mut daemon = prepared.spawn_out()?;
+    let frames = match prepared.cloud.has_others() {
+        true => Device::Plays(prepared.frames.clone(), None),
+        false => Device::Repeats(prepared.kept.clone()),
+    };
+    let mut daemon = prepared.spawn_out(frames)?;
     daemon.wait_until("the first session", PATIENCE, |api| {
         api.table_used("nat_sessions").is_ok_and(|used| used > 0)
     })?;
     let (inside, outside) = prepared.devices();
     let mut running = Running::new(daemon, inside, outside)?;
     let all = u64::from(prepared.cloud.sessions());
-    let api = running.daemon.api();
-    let sample = running
-        .subject()
-        .sample_while(|| Ok(api.table_used("nat_sessions")? < all))?;
+    let sample = running.subject().sample_of_first(all)?;
     prepared.wait_for_sessions(&mut running.daemon)?;
     let (bytes, _) = cores::resident(running.daemon.id())?;
     let drops = running.daemon.api().drops()?;

@@ -113,6 +113,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
         access: Device::Null,
         kept_frames: FRAMES,
         sessions: 0,
+        second_uplink: None,
     };
     let _huge = HugePages::take(setup("").memory_mb() + 64)?;
     progress("many routers");
