@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -20,8 +21,12 @@ pub const WORKER: &str = "worker-1";
 /// The worker's thread and DPDK's own, which are no part of the control side.
 pub const NOT_CONTROL: [&str; 1] = [WORKER];
 
-/// Where the API listens: not where a daemon in service does.
-const API_PORT: u16 = 4798;
+/// Where the API is to listen: where nobody does now. Others run benchmarks too.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listener = listener.context("cannot find a free port for the API")?;
+    Ok(listener.local_addr()?.port())
+}
 
 /// Bytes of an mbuf in its pool: header, headroom, 2,048 bytes, and what the pool adds.
 const MBUF_BYTES: u64 = 2432;
@@ -87,13 +92,19 @@ impl Setup {
         u64::from(self.mbufs()) * MBUF_BYTES / (1 << 20) + 64
     }
 
-    fn configuration(&self, prefix: &str) -> String {
+    /// Huge pages to take for that, MiB: some more, for others that begin meanwhile take from
+    /// what is free.
+    pub fn huge_pages_mb(&self) -> u64 {
+        self.memory_mb() + 256
+    }
+
+    fn configuration(&self, prefix: &str, api_port: u16) -> String {
         let mut text = format!(
             "host = \"{LOCAL_HOST}\"\n\
              [dpdk]\nmemory = \"huge\"\nmemory_mb = {}\nmain_core = 0\nfile_prefix = \"{prefix}\"\nmbufs = {}\n\
              [workers]\ncores = [{WORKER_CORE}]\nidle = \"poll\"\n\
              [nat]\nsessions = {}\n\
-             [api]\nlisten = [\"127.0.0.1:{API_PORT}\"]\n\
+             [api]\nlisten = [\"127.0.0.1:{api_port}\"]\n\
              [state]\ndirectory = \"{}\"\n",
             self.memory_mb(),
             self.mbufs(),
@@ -134,13 +145,14 @@ impl Vtepd {
         fs::create_dir_all(&setup.folder)?;
         let prefix = format!("vtepd-perf-{}", std::process::id());
         let file = setup.folder.join("vtepd.toml");
-        fs::write(&file, setup.configuration(&prefix))
+        let api_port = free_port()?;
+        fs::write(&file, setup.configuration(&prefix, api_port))
             .with_context(|| format!("cannot write {}", file.display()))?;
         let mut command = Command::new(&setup.program);
         command.arg("--config").arg(&file);
         Ok(Self {
             process: Process::start(command, &setup.folder.join("vtepd.log"), false)?,
-            api: Api::new(API_PORT),
+            api: Api::new(api_port),
             prefix,
         })
     }

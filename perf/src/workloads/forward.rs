@@ -99,7 +99,7 @@ impl Prepared {
             run,
             frames: path("frames.pcap"),
             introductions: path("introductions.pcap"),
-            _huge: HugePages::take(setup.memory_mb() + 64)?,
+            _huge: HugePages::take(setup.huge_pages_mb())?,
             setup,
             folder,
         };

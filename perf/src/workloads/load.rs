@@ -100,7 +100,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
         sessions: 0,
         second_uplink: None,
     };
-    let _huge = HugePages::take(setup.memory_mb() + 64)?;
+    let _huge = HugePages::take(setup.huge_pages_mb())?;
     progress("writing the requests");
     // Before the clock runs: the client shares core 0 with the daemon.
     let bodies: Vec<String> = (0..size.ports)

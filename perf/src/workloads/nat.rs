@@ -119,7 +119,7 @@ impl Prepared {
         let prepared = Self {
             frames: folder.path().join("frames.pcap"),
             kept: folder.path().join("kept.pcap"),
-            _huge: HugePages::take(setup.memory_mb() + 64)?,
+            _huge: HugePages::take(setup.huge_pages_mb())?,
             cloud,
             setup,
             samples,

@@ -115,7 +115,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
         sessions: 0,
         second_uplink: None,
     };
-    let _huge = HugePages::take(setup("").memory_mb() + 64)?;
+    let _huge = HugePages::take(setup("").huge_pages_mb())?;
     progress("many routers");
     let routers = many_routers(&setup("routers"), size)?;
     progress("a full table");
