@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use vtepd_perf::frames::Direction;
+use vtepd_perf::frames::dvr::{MOST_ROUTERS, MOST_STATIONS, Routed};
 use vtepd_perf::frames::nat::{Cloud, MOST_FLOATING, Translation};
 use vtepd_perf::frames::state::Side;
+use vtepd_perf::frames::{Direction, Fabric, Flows, Workload};
 
 use crate::report::Report;
 use crate::system::{cores, vtepd};
@@ -76,6 +77,12 @@ struct Run {
     /// Whether sources are learned.
     #[arg(long, value_delimiter = ',', default_value = "off,on")]
     learning: Vec<Switch>,
+    /// Sizes of routed and dvr-in: stations that packets are routed to.
+    #[arg(long, value_delimiter = ',', default_value = "1k,100k", value_parser = neighbours)]
+    neighbours: Vec<u32>,
+    /// Routers of routed.
+    #[arg(long, value_delimiter = ',', default_value = "1,1k", value_parser = routed_routers)]
+    routed_routers: Vec<u32>,
     /// Sessions of snat.
     #[arg(long, value_delimiter = ',', default_value = "1,64k,1M,4M", value_parser = sessions)]
     sessions: Vec<u32>,
@@ -125,6 +132,10 @@ enum Name {
     Decap,
     /// The access port to VXLAN.
     Encap,
+    /// Through the router to stations of other hosts.
+    Routed,
+    /// What another host has routed to stations of this one.
+    DvrIn,
     /// Decap while the MAC table changes.
     Churn,
     /// A million ports by REST, and a restart.
@@ -169,6 +180,14 @@ fn size(text: &str) -> Result<u32, String> {
     within(text, 16..=64_000_000)
 }
 
+fn neighbours(text: &str) -> Result<u32, String> {
+    within(text, 16..=MOST_STATIONS)
+}
+
+fn routed_routers(text: &str) -> Result<u32, String> {
+    within(text, 1..=MOST_ROUTERS)
+}
+
 fn sessions(text: &str) -> Result<u32, String> {
     within(text, 1..=16_000_000)
 }
@@ -195,8 +214,8 @@ fn within(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
 
 /// A small size of everything but the floor, which is testpmd's; one second of each, whatever
 /// else the machine does.
-const SMOKE: &str = "smoke decap encap churn load routes snat fip new-sessions --samples 0 \
-     --macs 1k --changes 20k --ports 10k --routers 100 --full-table 10k --sessions 1,1k --floating-ips 1k \
+const SMOKE: &str = "smoke decap encap routed dvr-in churn load routes snat fip new-sessions --samples 0 \
+     --macs 1k --neighbours 1k --changes 20k --ports 10k --routers 100 --full-table 10k --sessions 1,1k --floating-ips 1k \
      --new-sessions 64k";
 
 fn main() -> Result<()> {
@@ -244,32 +263,19 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
         None => vtepd::beside_us("vtepd")?,
     };
     let wanted = |name| run.workloads.is_empty() || run.workloads.contains(&name);
-    for (name, direction) in [
-        (Name::Decap, Direction::Decap),
-        (Name::Encap, Direction::Encap),
-    ] {
-        if !wanted(name) {
-            continue;
-        }
-        for &macs in &run.macs {
-            for &learning in &run.learning {
-                let one = forward::Run {
-                    workload: forward::workload(direction, macs, run.seed),
-                    learning: learning == Switch::On,
-                    samples: run.samples,
-                };
-                let title = report::title(forward::name(direction), macs, one.learning);
-                let done = forward::run(&program, one, with_io(run), &|what| {
-                    report::progress(&title, what)
-                });
-                report.forward.push(done.with_context(|| title.clone())?);
-            }
-        }
+    for flows in one_way(run, &wanted) {
+        let one = forward::Run {
+            flows: &*flows,
+            samples: run.samples,
+        };
+        let title = flows.label().to_string();
+        let progress = |what: &str| report::progress(&title, what);
+        let done = forward::run(&program, one, with_io(run), &progress);
+        report.forward.push(done.with_context(|| title.clone())?);
     }
     if wanted(Name::Churn) {
         let one = forward::Run {
-            workload: forward::workload(Direction::Decap, CHURN_MACS, run.seed),
-            learning: false,
+            flows: &bridged(run, Direction::Decap, CHURN_MACS, false),
             samples: run.samples,
         };
         let progress = |what: &str| report::progress("churn", what);
@@ -316,6 +322,49 @@ fn run_all(run: &Run, report: &mut Report) -> Result<()> {
         report.nat.push(done.context("new-sessions")?);
     }
     Ok(())
+}
+
+/// Stations of the same networks.
+fn bridged(run: &Run, direction: Direction, macs: u32, learning: bool) -> Workload {
+    Workload {
+        fabric: Fabric::SMALL,
+        direction,
+        macs,
+        seed: run.seed,
+        learning,
+    }
+}
+
+/// All sizes of the workloads with one way and a frame out for each that goes in.
+fn one_way(run: &Run, wanted: &impl Fn(Name) -> bool) -> Vec<Box<dyn Flows>> {
+    let mut all: Vec<Box<dyn Flows>> = Vec::new();
+    for (name, direction) in [
+        (Name::Decap, Direction::Decap),
+        (Name::Encap, Direction::Encap),
+    ] {
+        for &macs in run.macs.iter().filter(|_| wanted(name)) {
+            for learning in &run.learning {
+                let learning = *learning == Switch::On;
+                all.push(Box::new(bridged(run, direction, macs, learning)));
+            }
+        }
+    }
+    let routed = |direction, routers, stations| -> Box<dyn Flows> {
+        Box::new(Routed {
+            direction,
+            routers,
+            stations,
+            seed: run.seed,
+        })
+    };
+    for &stations in run.neighbours.iter().filter(|_| wanted(Name::Routed)) {
+        let sizes = run.routed_routers.iter();
+        all.extend(sizes.map(|routers| routed(Direction::Encap, *routers, stations)));
+    }
+    for &stations in run.neighbours.iter().filter(|_| wanted(Name::DvrIn)) {
+        all.push(routed(Direction::Decap, 1, stations));
+    }
+    all
 }
 
 /// Whether the floor is measured beside each workload.
@@ -372,6 +421,7 @@ mod tests {
         assert_eq!(size("4096"), Ok(4096));
         assert!(size("1G").is_err() && size("k").is_err() && size("3").is_err());
         assert_eq!(sessions("1"), Ok(1));
+        assert!(routed_routers("2k").is_err() && neighbours("9M").is_err());
         assert!(sessions("0").is_err() && floating_ips("66k").is_err());
     }
 }

@@ -3,6 +3,7 @@
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
+use vtepd_perf::frames::short;
 use vtepd_perf::summary::Summary;
 
 use crate::sampling::Measured;
@@ -13,7 +14,7 @@ use crate::workloads::{churn, forward, load, nat, routes};
 /// Everything of one call.
 #[derive(Default, Serialize)]
 pub struct Report {
-    /// `decap`, `encap`.
+    /// `decap`, `encap`, `routed`, `dvr-in`.
     pub forward: Vec<forward::Report>,
     /// `snat`, `fip`, `new-sessions`.
     pub nat: Vec<nat::Report>,
@@ -35,9 +36,11 @@ pub struct Tables {
 }
 
 /// The name of a run.
-pub fn title(workload: &str, macs: u32, learning: bool) -> String {
-    let learning = if learning { "on" } else { "off" };
-    format!("{workload} {}, learning {learning}", short(macs))
+pub fn title(workload: &str, size: u32, variant: &str) -> String {
+    match variant {
+        "" => format!("{workload} {}", short(size)),
+        variant => format!("{workload} {}, {variant}", short(size)),
+    }
 }
 
 /// The name of a run that translates.
@@ -48,14 +51,6 @@ pub fn translated(workload: &str, flows: u32, inside: &str) -> String {
 /// Says what is going on.
 pub fn progress(title: &str, what: &str) {
     eprintln!("  {title}: {what}");
-}
-
-fn short(number: u32) -> String {
-    match number {
-        n if n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),
-        n if n % 1000 == 0 => format!("{}k", n / 1000),
-        n => n.to_string(),
-    }
 }
 
 fn range(summary: Option<Summary>, digits: usize) -> String {
@@ -85,7 +80,7 @@ impl Report {
 
     fn print_forward(&self) {
         let rows = self.forward.iter().map(|run| Row {
-            title: title(run.workload, run.macs, run.learning),
+            title: title(&run.workload, run.size, &run.variant),
             measured: &run.measured,
             io: run.io.as_ref(),
         });

@@ -67,10 +67,11 @@ impl Fabric {
         station % self.networks
     }
 
-    /// The VTEP that a remote station is behind.
+    /// The VTEP that a remote station is behind: others for those of a network, and others for
+    /// those of the same place in their networks.
     #[must_use]
     pub fn vtep_of(self, station: u32) -> u32 {
-        station / self.networks % self.vteps
+        (station / self.networks + station) % self.vteps
     }
 
     /// The address of a VTEP.

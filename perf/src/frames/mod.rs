@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!  [`fabric`]    who there is: networks, VTEPs, stations, all by number
-//!  [`workload`]  which of them send to whom, in what order: pcap in, frames out
+//!  [`flows`]     what all flows have: frames in, frames out, and their comparison
+//!  [`workload`]  stations that send to each other
+//!  [`dvr`]       stations behind distributed routers
 //!  [`state`]     the same as REST documents
 //!  [`nat`]       stations behind routers that translate: the same three of them
 //!  [`nat_state`]
@@ -13,7 +15,9 @@
 //!  [`pcap`]      the file format
 //! ```
 
+pub mod dvr;
 pub mod fabric;
+pub mod flows;
 pub mod nat;
 pub mod nat_state;
 pub mod order;
@@ -25,8 +29,9 @@ pub mod tunnel;
 pub mod workload;
 
 pub use fabric::Fabric;
+pub use flows::{Direction, Flows, Label, short};
 pub use random::Random;
-pub use workload::{Direction, Workload};
+pub use workload::Workload;
 
 /// Whether what came out is what should have.
 ///

@@ -1,5 +1,6 @@
 //! The fabric as documents of the REST API.
 
+use core::net::Ipv4Addr;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -59,6 +60,22 @@ pub enum Side {
 /// MACs alone. Written by hand: a million of them by way of `Value` take seconds.
 #[must_use]
 pub fn ports(fabric: Fabric, side: Side, stations: Range<u32>, addresses: bool) -> String {
+    ports_at(fabric, side, stations, |station| {
+        addresses.then(|| match side {
+            Side::Remote => fabric.remote_address(station),
+            Side::Local => fabric.local_address(station),
+        })
+    })
+}
+
+/// The same with addresses of another plan.
+#[must_use]
+pub fn ports_at(
+    fabric: Fabric,
+    side: Side,
+    stations: Range<u32>,
+    address: impl Fn(u32) -> Option<Ipv4Addr>,
+) -> String {
     let mut body = String::with_capacity(stations.len() * 280);
     body.push_str("{\"put\":{\"ports\":{");
     for station in stations {
@@ -66,17 +83,9 @@ pub fn ports(fabric: Fabric, side: Side, stations: Range<u32>, addresses: bool) 
             body.push(',');
         }
         let network = fabric.network_of(station);
-        let (kind, mac, address) = match side {
-            Side::Remote => (
-                Kind::Remote,
-                fabric.remote_mac(station),
-                fabric.remote_address(station),
-            ),
-            Side::Local => (
-                Kind::Local,
-                fabric.local_mac(station),
-                fabric.local_address(station),
-            ),
+        let (kind, mac) = match side {
+            Side::Remote => (Kind::Remote, fabric.remote_mac(station)),
+            Side::Local => (Kind::Local, fabric.local_mac(station)),
         };
         // Writing to a string does not fail.
         let _ = write!(
@@ -85,7 +94,7 @@ pub fn ports(fabric: Fabric, side: Side, stations: Range<u32>, addresses: bool) 
             uuid(kind, station),
             uuid(Kind::Network, network)
         );
-        if addresses {
+        if let Some(address) = address(station) {
             let _ = write!(body, ",\"addresses\":[\"{address}\"]");
         }
         let _ = match side {

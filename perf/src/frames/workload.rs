@@ -1,25 +1,17 @@
-//! Who sends to whom, in what order, and what must come out.
-
-use std::collections::HashMap;
+//! Stations of the same network that send to each other: `decap` and `encap`.
 
 use vtepd_wire::{Mac, craft};
 
 use super::fabric::{Fabric, OWN_VTEP, UPLINK_MAC};
-use super::order::order;
+use super::flows::{Direction, Flows, Label};
 use super::random::mix;
-use super::same;
+use super::state::{self, Options, Side};
 use super::tunnel;
 
 /// Bytes of an inner frame, without the checksum that devices take off.
 pub const INNER: usize = 64;
-/// Which way a workload's packets go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// From VXLAN to the access port, tagged.
-    Decap,
-    /// From the access port to VXLAN.
-    Encap,
-}
+/// Ports of one transaction.
+pub(super) const BATCH: u32 = 10_000;
 
 /// Frames of `macs` flows: station i and its peer.
 #[derive(Clone, Copy, Debug)]
@@ -32,23 +24,40 @@ pub struct Workload {
     pub macs: u32,
     /// Of the order and of the ports.
     pub seed: u64,
+    /// Whether sources are learned.
+    pub learning: bool,
 }
 
-impl Workload {
-    /// The flow of each frame.
-    #[must_use]
-    pub fn order(&self) -> Vec<u32> {
-        order(self.macs, self.seed)
+impl Flows for Workload {
+    fn label(&self) -> Label {
+        let learning = if self.learning { "on" } else { "off" };
+        Label {
+            workload: match self.direction {
+                Direction::Decap => "decap",
+                Direction::Encap => "encap",
+            },
+            size: self.macs,
+            variant: format!("learning {learning}"),
+        }
     }
 
-    /// What goes in, in order.
-    pub fn sent(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.order().into_iter().map(|flow| self.frame(flow))
+    fn fabric(&self) -> Fabric {
+        self.fabric
     }
 
-    /// The frame that flow sends.
-    #[must_use]
-    pub fn frame(&self, flow: u32) -> Vec<u8> {
+    fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    fn count(&self) -> u32 {
+        self.macs
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn frame(&self, flow: u32) -> Vec<u8> {
         let inner = self.inner(flow);
         match self.direction {
             Direction::Decap => tunnel::sent(
@@ -62,10 +71,7 @@ impl Workload {
         }
     }
 
-    /// The frame that must come out for what flow sends, our MAC and, on a tunnel,
-    /// the source port being left out (zero).
-    #[must_use]
-    pub fn expected(&self, flow: u32) -> Vec<u8> {
+    fn expected(&self, flow: u32) -> Vec<u8> {
         let inner = self.inner(flow);
         match self.direction {
             Direction::Decap => self.tagged(flow, &inner),
@@ -78,6 +84,30 @@ impl Workload {
         }
     }
 
+    fn transactions(&self) -> Box<dyn Iterator<Item = String> + '_> {
+        let options = Options {
+            learning: self.learning,
+            bound: true,
+        };
+        let side = match self.direction {
+            Direction::Decap => Side::Local,
+            Direction::Encap => Side::Remote,
+        };
+        let first = state::infrastructure(self.fabric, options).to_string();
+        let ports = (0..self.macs).step_by(BATCH as usize).map(move |first| {
+            let stations = first..(first + BATCH).min(self.macs);
+            state::ports(self.fabric, side, stations, false)
+        });
+        Box::new(std::iter::once(first).chain(ports))
+    }
+
+    fn learned(&self) -> Option<u32> {
+        // Each flow's source and its destination.
+        self.learning.then_some(2 * self.macs)
+    }
+}
+
+impl Workload {
     /// The inner frame of a flow, untagged.
     fn inner(&self, flow: u32) -> Vec<u8> {
         let fabric = self.fabric;
@@ -97,81 +127,6 @@ impl Workload {
 
     fn tagged(&self, flow: u32, inner: &[u8]) -> Vec<u8> {
         tunnel::tagged(self.fabric, self.fabric.network_of(flow), inner)
-    }
-
-    /// Compares what came out with what must have, in order.
-    ///
-    /// # Errors
-    /// The first difference.
-    pub fn check<E: core::fmt::Display>(
-        &self,
-        received: impl Iterator<Item = Result<Vec<u8>, E>>,
-    ) -> Result<u64, String> {
-        let mut ports = HashMap::new();
-        let mut order = self.order().into_iter();
-        let mut count = 0;
-        for (position, frame) in received.enumerate() {
-            let frame = frame.map_err(|error| error.to_string())?;
-            let flow = order.next();
-            let flow = flow.ok_or("more frames came out than went in")?;
-            self.check_frame(flow, frame, &mut ports)
-                .map_err(|what| format!("frame {position} (flow {flow}): {what}"))?;
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    /// Compares what came out for the frames sent over and over, from the first one
-    /// on. It may end anywhere.
-    ///
-    /// # Errors
-    /// The first difference; nothing came out.
-    pub fn check_repeated<E: core::fmt::Display>(
-        &self,
-        received: impl Iterator<Item = Result<Vec<u8>, E>>,
-    ) -> Result<u64, String> {
-        let order = self.order();
-        let mut expected = vec![None; self.macs as usize];
-        let mut count = 0;
-        for (flow, frame) in order.iter().cycle().zip(received) {
-            let frame = frame.map_err(|error| error.to_string())?;
-            // Each is checked byte by byte once, and compared from then on.
-            match &expected[*flow as usize] {
-                Some(seen) if *seen == frame => {}
-                Some(_) => return Err(format!("frame {count} (flow {flow}) is not as before")),
-                None => {
-                    self.check_frame(*flow, frame.clone(), &mut HashMap::new())
-                        .map_err(|what| format!("frame {count} (flow {flow}): {what}"))?;
-                    expected[*flow as usize] = Some(frame);
-                }
-            }
-            count += 1;
-        }
-        match count {
-            0 => Err("nothing came out".to_owned()),
-            count => Ok(count),
-        }
-    }
-
-    /// Compares one frame with what its flow must give. `ports` remembers the
-    /// source port of each flow on the tunnel.
-    ///
-    /// # Errors
-    /// What differs.
-    pub fn check_frame(
-        &self,
-        flow: u32,
-        mut frame: Vec<u8>,
-        ports: &mut HashMap<u32, u16>,
-    ) -> Result<(), String> {
-        craft::verify(&frame).map_err(|what| format!("does not hold: {what:?}"))?;
-        if self.direction == Direction::Encap {
-            let port = tunnel::take_off_choices(&mut frame)?;
-            if *ports.entry(flow).or_insert(port) != port {
-                return Err(format!("outer source port {port}"));
-            }
-        }
-        same(&frame, &self.expected(flow))
     }
 }
 
@@ -200,10 +155,12 @@ pub fn unbound() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::{self, Options, Side};
-    use super::*;
+    use std::collections::HashMap;
+
     use serde_json::Value;
     use vtepd_wire::frame;
+
+    use super::*;
 
     const TAG: usize = 4;
     const OUTER: usize = 14 + 20 + 8 + 8;
@@ -216,6 +173,7 @@ mod tests {
             direction,
             macs,
             seed: 7,
+            learning: false,
         }
     }
 
@@ -294,7 +252,8 @@ mod tests {
         let workload = workload(Direction::Encap, FEW);
         let mut good = workload.expected(3);
         good[34..36].copy_from_slice(&50_000u16.to_be_bytes());
-        let check = |frame: &[u8], ports: &mut _| workload.check_frame(3, frame.to_vec(), ports);
+        let flows: &dyn Flows = &workload;
+        let check = |frame: &[u8], ports: &mut _| flows.check_frame(3, frame.to_vec(), ports);
         let mut ports = HashMap::new();
         assert_eq!(check(&good, &mut ports), Ok(()));
         let mut other_port = good.clone();
@@ -316,15 +275,12 @@ mod tests {
             decap
                 .order()
                 .into_iter()
-                .map(|flow| Ok::<_, String>(decap.expected(flow)))
+                .map(|flow| Ok(decap.expected(flow)))
         };
-        assert_eq!(decap.check(out()), Ok(all as u64));
-        assert!(
-            decap
-                .check(out().chain(out().take(1)))
-                .unwrap_err()
-                .contains("more")
-        );
+        let decap: &dyn Flows = &decap;
+        assert_eq!(decap.check(&mut out()), Ok(all as u64));
+        let more = decap.check(&mut out().chain(out().take(1)));
+        assert!(more.unwrap_err().contains("more"));
     }
 
     #[test]
@@ -333,14 +289,15 @@ mod tests {
         let all = decap.order().len();
         let out = || {
             let order = decap.order();
-            (0..all * 2 + 7).map(move |at| Ok::<_, String>(decap.expected(order[at % all])))
+            (0..all * 2 + 7).map(move |at| Ok(decap.expected(order[at % all])))
         };
-        assert_eq!(decap.check_repeated(out()), Ok(all as u64 * 2 + 7));
+        let flows: &dyn Flows = &decap;
+        assert_eq!(flows.check_repeated(&mut out()), Ok(all as u64 * 2 + 7));
         for missing in [0, 5, all, all * 2] {
-            let gap = out().take(missing).chain(out().skip(missing + 1));
-            assert!(decap.check_repeated(gap).is_err());
+            let mut gap = out().take(missing).chain(out().skip(missing + 1));
+            assert!(flows.check_repeated(&mut gap).is_err());
         }
-        assert!(decap.check_repeated(out().take(0)).is_err());
+        assert!(flows.check_repeated(&mut out().take(0)).is_err());
     }
 
     #[test]

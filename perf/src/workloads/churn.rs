@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use vtepd_perf::frames::state::{self, MacChange};
-use vtepd_perf::frames::{Fabric, Workload, pcap};
+use vtepd_perf::frames::{Fabric, Flows, pcap};
 use vtepd_perf::summary::Summary;
 
 use super::forward::{self, Prepared, Running};
@@ -118,24 +118,24 @@ fn while_changing<T>(changer: &Changer, api: &Api, body: impl FnOnce() -> Result
 /// Runs it.
 pub fn run(
     program: &Path,
-    run: forward::Run,
+    run: forward::Run<'_>,
     rate: u32,
     progress: &dyn Fn(&str),
 ) -> Result<Report> {
     let prepared = Prepared::new(program, run, progress)?;
     progress("recording");
-    let compared = record(&prepared, run.workload, rate)?;
+    let compared = record(&prepared, run.flows, rate)?;
     progress("starting");
     let running = prepared.start()?;
     let before: u64 = running.daemon.api().drops()?.iter().map(|(_, n)| n).sum();
-    let changer = Changer::new(run.workload.fabric, run.workload.macs, rate);
+    let changer = Changer::new(run.flows.fabric(), run.flows.count(), rate);
     let pairs = while_changing(&changer, running.daemon.api(), || {
         pairs(&running, &changer, run.samples, progress)
     })?;
     let after: u64 = running.daemon.api().drops()?.iter().map(|(_, n)| n).sum();
     running.daemon.stop()?;
     Ok(Report {
-        macs: run.workload.macs,
+        macs: run.flows.count(),
         wanted_rate: rate,
         rate: Summary::of(pairs.iter().map(|pair| pair.rate)),
         compared,
@@ -192,9 +192,9 @@ fn pairs(
 }
 
 /// Records what comes out while changes are made, and compares it.
-fn record(prepared: &Prepared, workload: Workload, rate: u32) -> Result<u64> {
+fn record(prepared: &Prepared<'_>, flows: &dyn Flows, rate: u32) -> Result<u64> {
     let (running, file) = prepared.start_recording()?;
-    let changer = Changer::new(workload.fabric, workload.macs, rate);
+    let changer = Changer::new(flows.fabric(), flows.count(), rate);
     changer.on.store(true, Ordering::Relaxed);
     while_changing(&changer, running.daemon.api(), || {
         let begin = Instant::now();
@@ -216,7 +216,9 @@ fn record(prepared: &Prepared, workload: Workload, rate: u32) -> Result<u64> {
     if !drops.is_empty() {
         bail!("packets were dropped while the table changed: {drops:?}");
     }
-    let frames = pcap::read(File::open(&file)?)?;
-    let compared = workload.check_repeated(frames).map_err(anyhow::Error::msg);
+    let mut frames = pcap::read(File::open(&file)?)?;
+    let compared = flows
+        .check_repeated(&mut frames)
+        .map_err(anyhow::Error::msg);
     compared.context("while the table changed")
 }

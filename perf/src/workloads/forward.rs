@@ -1,4 +1,5 @@
-//! `decap` and `encap`, and `io` beside them.
+//! Workloads of one way, a frame out for each that goes in (`decap`, `encap`, `routed`,
+//! `dvr-in`), and `io` beside them.
 //!
 //! ```text
 //!   state by REST ─► stop ─► play the file once, compare what comes out
@@ -16,9 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use vtepd_perf::frames::state::{self, Options, Side};
 use vtepd_perf::frames::workload::{introductions, unbound};
-use vtepd_perf::frames::{Direction, Fabric, Workload, pcap};
+use vtepd_perf::frames::{Direction, Flows, pcap};
 
 use crate::sampling::{Measured, Subject};
 use crate::system::huge_pages::HugePages;
@@ -26,8 +26,6 @@ use crate::system::telemetry::Telemetry;
 use crate::system::testpmd::Testpmd;
 use crate::system::vtepd::{ACCESS_PORT, Device, Setup, UPLINK_PORT, Vtepd};
 
-/// Ports of one transaction.
-const BATCH: u32 = 10_000;
 /// Frames in front of those that are compared, all dropped. They take tens of
 /// milliseconds; the control side acts on the introductions within a few.
 const LEAD_IN: usize = 500_000;
@@ -35,12 +33,10 @@ const LEAD_IN: usize = 500_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One run.
-#[derive(Clone, Copy, Debug)]
-pub struct Run {
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
     /// What is sent.
-    pub workload: Workload,
-    /// Whether sources are learned.
-    pub learning: bool,
+    pub flows: &'a dyn Flows,
     /// Quiet samples that are wanted.
     pub samples: usize,
 }
@@ -48,12 +44,12 @@ pub struct Run {
 /// What came of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// `decap` or `encap`.
-    pub workload: &'static str,
-    /// Destination MACs.
-    pub macs: u32,
-    /// Whether sources were learned.
-    pub learning: bool,
+    /// Its name in the table of workloads.
+    pub workload: String,
+    /// Flows, each to a destination of its own.
+    pub size: u32,
+    /// What else tells it from others of that name.
+    pub variant: String,
     /// Frames whose bytes were compared, all right.
     pub compared: u64,
     /// What was measured.
@@ -62,17 +58,9 @@ pub struct Report {
     pub io: Option<Measured>,
 }
 
-/// The name in reports.
-pub fn name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Decap => "decap",
-        Direction::Encap => "encap",
-    }
-}
-
 /// Everything of a run that is on disk or taken from the system.
-pub struct Prepared {
-    run: Run,
+pub struct Prepared<'a> {
+    run: Run<'a>,
     folder: tempfile::TempDir,
     setup: Setup,
     frames: PathBuf,
@@ -80,12 +68,12 @@ pub struct Prepared {
     _huge: HugePages,
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// Writes frames and loads the state.
-    pub fn new(program: &Path, run: Run, progress: &dyn Fn(&str)) -> Result<Self> {
+    pub fn new(program: &Path, run: Run<'a>, progress: &dyn Fn(&str)) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let path = |name: &str| folder.path().join(name);
-        let kept_frames = run.workload.order().len() as u32;
+        let kept_frames = run.flows.order().len() as u32;
         let setup = Setup {
             program: program.to_owned(),
             folder: folder.path().to_owned(),
@@ -105,10 +93,10 @@ impl Prepared {
         };
         progress("writing frames");
         let file = |path: &Path| File::create(path).map(BufWriter::new);
-        pcap::write(file(&prepared.frames)?, run.workload.sent())?;
+        pcap::write(file(&prepared.frames)?, run.flows.sent())?;
         pcap::write(
             file(&prepared.introductions)?,
-            introductions(run.workload.fabric),
+            introductions(run.flows.fabric()),
         )?;
         progress("loading the state");
         prepared.load()?;
@@ -116,29 +104,11 @@ impl Prepared {
     }
 
     fn load(&self) -> Result<()> {
-        let Workload {
-            fabric,
-            macs,
-            direction,
-            ..
-        } = self.run.workload;
         let daemon = Vtepd::start(&Setup {
             kept_frames: 0,
             ..self.setup.clone()
         })?;
-        let options = Options {
-            learning: self.run.learning,
-            bound: true,
-        };
-        let body = state::infrastructure(fabric, options).to_string();
-        daemon.api().transaction(body.as_bytes())?;
-        let side = match direction {
-            Direction::Decap => Side::Local,
-            Direction::Encap => Side::Remote,
-        };
-        for first in (0..macs).step_by(BATCH as usize) {
-            let stations = first..(first + BATCH).min(macs);
-            let body = state::ports(fabric, side, stations, false);
+        for body in self.run.flows.transactions() {
             daemon.api().transaction(body.as_bytes())?;
         }
         daemon.stop()
@@ -146,18 +116,18 @@ impl Prepared {
 
     /// Plays the file once and compares what comes out, byte by byte and in order.
     pub fn compare(&self) -> Result<u64> {
-        let workload = self.run.workload;
+        let flows = self.run.flows;
         let played = self.folder.path().join("played.pcap");
         let out = self.folder.path().join("out.pcap");
-        let lead_in = match workload.direction {
+        let lead_in = match flows.direction() {
             Direction::Encap => LEAD_IN,
             Direction::Decap => 0,
         };
-        let frames = std::iter::repeat_n(unbound(), lead_in).chain(workload.sent());
+        let frames = std::iter::repeat_n(unbound(), lead_in).chain(flows.sent());
         pcap::write(BufWriter::new(File::create(&played)?), frames)?;
         let mut setup = self.setup.clone();
         setup.kept_frames = 0;
-        (setup.uplink, setup.access) = match workload.direction {
+        (setup.uplink, setup.access) = match flows.direction() {
             Direction::Decap => (Device::Plays(played, None), Device::Records(out.clone())),
             Direction::Encap => (
                 Device::Plays(self.introductions.clone(), Some(out.clone())),
@@ -167,7 +137,7 @@ impl Prepared {
         let mut daemon = Vtepd::start(&setup)?;
         let telemetry = daemon.telemetry()?;
         let (source, _) = self.ports();
-        let all = lead_in as u64 + workload.order().len() as u64;
+        let all = lead_in as u64 + flows.order().len() as u64;
         daemon.wait_until("the whole file", PATIENCE, |_| {
             telemetry
                 .device(source)
@@ -176,19 +146,19 @@ impl Prepared {
         let drops = daemon.api().drops()?;
         // It sends what is under way before it ends, and closes the file.
         daemon.stop()?;
-        let received = pcap::read(File::open(&out)?)?.filter(|frame| {
+        let mut received = pcap::read(File::open(&out)?)?.filter(|frame| {
             // Our questions for next hops leave by the same device.
             frame
                 .as_ref()
                 .map_or(true, |frame| frame.get(12..14) != Some(&[8, 6]))
         });
-        let compared = workload.check(received).map_err(anyhow::Error::msg);
+        let compared = flows.check(&mut received).map_err(anyhow::Error::msg);
         let compared =
             compared.with_context(|| format!("what came out is wrong; drops: {drops:?}"))?;
-        if compared != workload.order().len() as u64 {
+        if compared != flows.order().len() as u64 {
             bail!(
                 "{compared} frames came out of {}; drops: {drops:?}",
-                workload.order().len()
+                flows.order().len()
             );
         }
         Ok(compared)
@@ -196,7 +166,7 @@ impl Prepared {
 
     /// The devices that frames come from and go to.
     fn ports(&self) -> (u16, u16) {
-        match self.run.workload.direction {
+        match self.run.flows.direction() {
             Direction::Decap => (UPLINK_PORT, ACCESS_PORT),
             Direction::Encap => (ACCESS_PORT, UPLINK_PORT),
         }
@@ -215,7 +185,7 @@ impl Prepared {
 
     fn start_to(&self, access: Device) -> Result<Running> {
         let mut setup = self.setup.clone();
-        (setup.uplink, setup.access) = match self.run.workload.direction {
+        (setup.uplink, setup.access) = match self.run.flows.direction() {
             Direction::Decap => (Device::Repeats(self.frames.clone()), access),
             Direction::Encap => (
                 Device::Plays(self.introductions.clone(), None),
@@ -223,23 +193,17 @@ impl Prepared {
             ),
         };
         let mut daemon = Vtepd::start(&setup)?;
-        let Workload {
-            fabric,
-            macs,
-            direction,
-            ..
-        } = self.run.workload;
-        if direction == Direction::Encap {
+        let flows = self.run.flows;
+        if flows.direction() == Direction::Encap {
+            let vteps = flows.fabric().vteps as usize;
             daemon.wait_until("the next hops", PATIENCE, |api| {
-                api.neighbours_known()
-                    .is_ok_and(|known| known >= fabric.vteps as usize)
+                api.neighbours_known().is_ok_and(|known| known >= vteps)
             })?;
         }
-        if self.run.learning {
-            // Each flow's source and its destination.
+        if let Some(entries) = flows.learned() {
             daemon.wait_until("all sources to be learned", PATIENCE, |api| {
                 api.table_used("fdb")
-                    .is_ok_and(|used| used >= 2 * u64::from(macs))
+                    .is_ok_and(|used| used >= u64::from(entries))
             })?;
         }
         let (source, sink) = self.ports();
@@ -302,7 +266,7 @@ impl Running {
 }
 
 /// Runs one size of one workload.
-pub fn run(program: &Path, run: Run, with_io: bool, progress: &dyn Fn(&str)) -> Result<Report> {
+pub fn run(program: &Path, run: Run<'_>, with_io: bool, progress: &dyn Fn(&str)) -> Result<Report> {
     let prepared = Prepared::new(program, run, progress)?;
     progress("comparing");
     let compared = prepared.compare()?;
@@ -319,22 +283,13 @@ pub fn run(program: &Path, run: Run, with_io: bool, progress: &dyn Fn(&str)) -> 
     let running = prepared.start()?;
     let measured = running.subject().samples(run.samples, progress)?;
     running.daemon.stop()?;
+    let label = run.flows.label();
     Ok(Report {
-        workload: name(run.workload.direction),
-        macs: run.workload.macs,
-        learning: run.learning,
+        workload: label.workload.to_owned(),
+        size: label.size,
+        variant: label.variant,
         compared,
         measured,
         io,
     })
-}
-
-/// The workload of a size.
-pub fn workload(direction: Direction, macs: u32, seed: u64) -> Workload {
-    Workload {
-        fabric: Fabric::SMALL,
-        direction,
-        macs,
-        seed,
-    }
 }

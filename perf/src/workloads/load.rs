@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use vtepd_perf::frames::state::{self, Options, Side};
 use vtepd_perf::frames::workload::introductions;
-use vtepd_perf::frames::{Direction, Fabric, Workload, pcap};
+use vtepd_perf::frames::{Direction, Fabric, Flows, Workload, pcap};
 
 use crate::system::cores;
 use crate::system::huge_pages::HugePages;
@@ -180,6 +180,7 @@ impl Probes {
             direction: Direction::Encap,
             macs: size.ports,
             seed: 1,
+            learning: true,
         };
         // Of networks that have a VLAN, spread over all ports.
         let step = (size.ports / PROBES).max(1) as usize;
@@ -228,7 +229,8 @@ impl Probes {
             let Some(flow) = flow_of(&frame) else {
                 bail!("a packet that is none of ours was sent: {frame:02x?}");
             };
-            self.workload
+            let flows: &dyn Flows = &self.workload;
+            flows
                 .check_frame(flow, frame, &mut ports)
                 .map_err(anyhow::Error::msg)
                 .with_context(|| format!("after the restart, flow {flow}"))?;
