@@ -36,7 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs workloads and prints a table.
-    Run(Run),
+    Run(Box<Run>),
     /// Runs a small size of every workload, to see that what comes out is right; the figures
     /// say nothing. Takes about a minute.
     Smoke,
