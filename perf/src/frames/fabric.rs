@@ -101,15 +101,19 @@ impl Fabric {
     /// The IP address of a local station, in 10.0.0.0/9.
     #[must_use]
     pub fn local_address(self, station: u32) -> Ipv4Addr {
-        Ipv4Addr::from(0x0a00_0000 | (station / self.networks + 2) & 0x007f_ffff)
+        Ipv4Addr::from(0x0a00_0000 | (station / self.networks + FIRST_HOST) & 0x007f_ffff)
     }
 
     /// The IP address of a remote station, in 10.128.0.0/9.
     #[must_use]
     pub fn remote_address(self, station: u32) -> Ipv4Addr {
-        Ipv4Addr::from(0x0a80_0000 | (station / self.networks + 2) & 0x007f_ffff)
+        Ipv4Addr::from(0x0a80_0000 | (station / self.networks + FIRST_HOST) & 0x007f_ffff)
     }
 }
+
+/// The number of a network's first station within its subnet. The ten bits below are those of
+/// the stations of a [cloud](super::nat), so that no addition carries out of them.
+const FIRST_HOST: u32 = 1024;
 
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 0);
 

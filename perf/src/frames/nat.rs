@@ -2,7 +2,7 @@
 //! and what must come out.
 //!
 //! ```text
-//!   station s ── VXLAN or VLAN ── network n │ router n │ VLAN 4000 ── next hop ── remotes, 198.19.0.0/16
+//!   station s ── VXLAN or VLAN ── network n │ router n │ VLAN 4000 ── next hop ── remotes, 198.19.0.0/17
 //!    s mod networks = n                       ├─ its addresses, 198.18.0.2 …       (SNAT)
 //!                                             └─ one for each station, 198.18.2.0 … (floating IPs)
 //! ```
@@ -19,7 +19,6 @@ use vtepd_wire::{Mac, craft};
 
 use super::fabric::{Fabric, SECOND_UPLINK_MAC, numbered};
 use super::order::order;
-use super::random::mix;
 use super::state::Side;
 use super::workload::{INNER, source_port};
 use super::{same, tunnel};
@@ -86,8 +85,11 @@ const FLOWS_EACH: u32 = 62_500;
 const FIRST_PORT: u32 = 1024;
 /// Flows of an address where ports meet: two thirds of those there are.
 const FLOWS_OF_ADDRESS: u32 = 42_000;
-/// The ports that Linux gives to its own connections (`ip_local_port_range`).
-const EPHEMERAL: core::ops::Range<u32> = 32_768..61_000;
+/// The ports that stations take for their connections, from one on to the last.
+const EPHEMERAL: u32 = 0x8000;
+/// The stations of a network begin at so many different ones, evenly spread: a station's 256
+/// connections are as many as lie between two of them.
+const BEGINNINGS: u32 = 128;
 /// Stations of a network at most.
 const STATIONS: u32 = 1024;
 /// The port of all remotes.
@@ -219,16 +221,17 @@ impl Cloud {
         let port = match self.translation {
             Translation::Snat => FIRST_PORT + flow / self.fabric().networks,
             _ => {
-                let first = mix(u64::from(self.station(flow))) as u32 % EPHEMERAL.len() as u32;
+                let beginning = self.station(flow) / self.fabric().networks % BEGINNINGS;
+                let first = beginning * (EPHEMERAL / BEGINNINGS);
                 let count = flow / self.stations();
-                EPHEMERAL.start + (first + count) % EPHEMERAL.len() as u32
+                EPHEMERAL | (first + count) % EPHEMERAL
             }
         };
         port as u16
     }
 
     fn remote(&self, flow: u32) -> Ipv4Addr {
-        Ipv4Addr::from(REMOTES | mix(u64::from(flow)) as u32 & 0xffff)
+        Ipv4Addr::from(REMOTES | flow & 0x7fff)
     }
 
     /// What the TTL is after it, of 64 before.
@@ -627,7 +630,7 @@ mod tests {
         let mut mapping: Mapping = (0..64_000).map(|flow| translated(&cloud, flow)).collect();
         cloud.check_unique(&mapping).unwrap();
         let same_remote = |flow: &u32| cloud.remote(*flow) == cloud.remote(0);
-        // 64,000 flows to 65,536 remotes: most have one in common with another flow.
+        // 64,000 flows to 32,768 remotes: most have one in common with another flow.
         let (one, other) = (0..64_000)
             .find_map(|one| {
                 let other =
