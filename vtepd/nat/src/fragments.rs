@@ -5,8 +5,8 @@
 //!   later, none known ─► Waiting: held ── first comes: all go on; is refused or late: all dropped
 //! ```
 //!
-//! A datagram is known by addresses, protocol and identification, for a few seconds; there are so many at a time and no
-//! more, of each tenant too, so that a flood of fragments fills the flooded tenant's share alone.
+//! A datagram is known by addresses, protocol and identification, until all of it has passed or for a few seconds; there are
+//! so many at a time and no more, of each tenant too, so that a flood of fragments fills the flooded tenant's share alone.
 
 use vtepd_wire::hash::KeyedHash;
 
@@ -29,6 +29,16 @@ pub(crate) struct Known {
     pub(crate) identification: u16,
 }
 
+/// Which bytes of its datagram a fragment is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Piece {
+    /// From the beginning of the datagram's payload.
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+    /// Nothing comes behind it.
+    pub(crate) last: bool,
+}
+
 #[derive(Clone, Copy, Default)]
 enum State {
     #[default]
@@ -43,8 +53,23 @@ struct Datagram {
     born: u32,
     subscriber: u16,
     state: State,
+    /// Bytes that have passed. Those that come twice count twice: what follows then waits in vain.
+    passed: u32,
+    /// All there are, once the last fragment has told.
+    length: Option<u32>,
     held: List,
     links: Links,
+}
+
+impl Datagram {
+    /// A fragment passes. `true` when all of it has.
+    fn pass(&mut self, piece: Piece) -> bool {
+        self.passed = self.passed.saturating_add(piece.len);
+        if piece.last {
+            self.length = Some(piece.offset.saturating_add(piece.len));
+        }
+        self.length.is_some_and(|length| self.passed >= length)
+    }
 }
 
 impl Linked<ByAge> for Datagram {
@@ -133,21 +158,25 @@ impl Fragments {
     pub(crate) fn first(
         &mut self,
         key: u128,
+        piece: Piece,
         told: Result<Known, Refusal>,
         direction: Direction,
         with: &mut With<'_>,
         now: u32,
     ) -> Result<(), Refusal> {
         let state = told.map_or(State::Refused, State::Known);
-        let Some(number) = self.find(key) else {
+        let number = match (self.find(key), told) {
+            (Some(number), _) => number,
+            (None, Ok(_)) => self.enter(key, State::Waiting, with, now)?,
             // Of a refused datagram nothing is kept: its later fragments will wait in vain.
-            return match told {
-                Ok(_) => self.enter(key, state, with, now).map(|_| ()),
-                Err(_) => Ok(()),
-            };
+            (None, Err(_)) => return Ok(()),
         };
         if let Some(datagram) = self.slab.get_mut(number) {
-            datagram.state = state;
+            let before = core::mem::replace(&mut datagram.state, state);
+            // It may come twice, and passes once. Nor is it ever the last.
+            if matches!(before, State::Waiting) {
+                datagram.pass(piece);
+            }
         }
         let fate = match told {
             Ok(_) => Fate::Resume(direction),
@@ -161,6 +190,7 @@ impl Fragments {
     pub(crate) fn later(
         &mut self,
         key: u128,
+        piece: Piece,
         with: &mut With<'_>,
         now: u32,
     ) -> Result<Later, Refusal> {
@@ -170,7 +200,12 @@ impl Fragments {
         };
         let datagram = self.slab.get_mut(number).ok_or(Refusal::FragmentLimit)?;
         match datagram.state {
-            State::Known(known) => Ok(Later::Known(known)),
+            State::Known(known) => {
+                if datagram.pass(piece) {
+                    self.forget(number, with.subscribers);
+                }
+                Ok(Later::Known(known))
+            }
             State::Refused => Err(Refusal::FragmentRefused),
             State::Waiting => {
                 let subscriber = datagram.subscriber;
@@ -217,14 +252,22 @@ impl Fragments {
             && datagram.born.saturating_add(lifetime) <= now
         {
             *work -= 1;
-            let (key, subscriber) = (datagram.key, datagram.subscriber);
             let fate = Fate::Drop(Refusal::FragmentTimeout);
             self.release(number, fate, holds, subscribers);
-            self.ages.remove::<ByAge, _>(&mut self.slab, number);
-            self.index.remove(self.hash.hash_u128(key), number);
-            self.slab.remove(number);
-            subscribers.remove_fragment(subscriber);
+            self.forget(number, subscribers);
         }
+    }
+
+    /// Takes a datagram out of which none is held.
+    fn forget(&mut self, number: u32, subscribers: &mut Subscribers) {
+        let Some(datagram) = self.slab.get(number) else {
+            return;
+        };
+        let (key, subscriber) = (datagram.key, datagram.subscriber);
+        self.ages.remove::<ByAge, _>(&mut self.slab, number);
+        self.index.remove(self.hash.hash_u128(key), number);
+        self.slab.remove(number);
+        subscribers.remove_fragment(subscriber);
     }
 
     pub(crate) fn used(&self) -> usize {

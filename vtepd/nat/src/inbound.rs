@@ -183,8 +183,8 @@ impl Translator {
         if let Some(verdict) = self.not_my_fragment(view) {
             return Ok(Err(verdict));
         }
-        let key = view.fragment_key(inbound_scope(rules));
-        let known = match self.later_fragment(rules, key, now)? {
+        let fragment = view.fragment(inbound_scope(rules));
+        let known = match self.later_fragment(rules, fragment, now)? {
             Later::Held(number) => return Ok(Err(Verdict::Hold(number))),
             Later::Known(known) => known,
         };
@@ -226,8 +226,8 @@ impl Translator {
             }
             Ok(_) => Ok(known),
         };
-        let key = view.fragment_key(inbound_scope(rules));
-        self.first_fragment(rules, key, told, Direction::Inbound, now)?;
+        let fragment = view.fragment(inbound_scope(rules));
+        self.first_fragment(rules, fragment, told, Direction::Inbound, now)?;
         Ok(finish(packet, view, target?))
     }
 

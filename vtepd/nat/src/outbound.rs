@@ -190,8 +190,8 @@ impl Translator {
         segment: Segment,
         now: u32,
     ) -> Result<(Target, Known), Refusal> {
-        let key = view.fragment_key(outbound_scope(rules));
-        let identification = match self.fragments.known(key) {
+        let fragment = view.fragment(outbound_scope(rules));
+        let identification = match self.fragments.known(fragment.0) {
             // It came twice.
             Some(known) => known.identification,
             None => self.identifications.draw(),
@@ -202,7 +202,7 @@ impl Translator {
         };
         let target = self.outbound_target(rules, view, segment, now);
         let told = target.as_ref().map(|_| known).map_err(|refusal| *refusal);
-        self.first_fragment(rules, key, told, Direction::Outbound, now)?;
+        self.first_fragment(rules, fragment, told, Direction::Outbound, now)?;
         Ok((target?, known))
     }
 
@@ -216,8 +216,8 @@ impl Translator {
         protocol: Protocol,
         now: u32,
     ) -> Result<Verdict, Refusal> {
-        let key = view.fragment_key(outbound_scope(rules));
-        let known = match self.later_fragment(rules, key, now)? {
+        let fragment = view.fragment(outbound_scope(rules));
+        let known = match self.later_fragment(rules, fragment, now)? {
             Later::Held(number) => return Ok(Verdict::Hold(number)),
             Later::Known(known) => known,
         };

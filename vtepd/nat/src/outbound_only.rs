@@ -26,7 +26,7 @@ use vtepd_wire::tcp::{FIN, RST};
 
 use crate::event::Event;
 use crate::flow::FlowKey;
-use crate::fragments::{Known, Later};
+use crate::fragments::{Known, Later, Piece};
 use crate::settings::UnsolicitedSyn;
 use crate::tcp::{Direction, State};
 use crate::translator::Translator;
@@ -151,17 +151,17 @@ impl Translator {
         now: u32,
     ) -> Result<Verdict, Refusal> {
         let verdict = self.answer_v6(rules, view, segment, now);
-        let Some(fragment) = view.fragment else {
+        if view.fragment.is_none() {
             return verdict;
-        };
+        }
         let told = match verdict {
             // Fragments of a SYN are not kept.
             Ok(Verdict::Plain) => Ok(KNOWN),
             Ok(_) => Err(Refusal::FragmentRefused),
             Err(refusal) => Err(refusal),
         };
-        let key = self.fragment_key_v6(rules, view, fragment.identification);
-        self.first_fragment(rules, key, told, Direction::Inbound, now)?;
+        let fragment = self.fragment_v6(rules, view);
+        self.first_fragment(rules, fragment, told, Direction::Inbound, now)?;
         verdict
     }
 
@@ -229,9 +229,8 @@ impl Translator {
         view: &ViewV6,
         now: u32,
     ) -> Result<Verdict, Refusal> {
-        let identification = view.fragment.map_or(0, |fragment| fragment.identification);
-        let key = self.fragment_key_v6(rules, view, identification);
-        Ok(match self.later_fragment(rules, key, now)? {
+        let fragment = self.fragment_v6(rules, view);
+        Ok(match self.later_fragment(rules, fragment, now)? {
             Later::Held(number) => Verdict::Hold(number),
             Later::Known(_) => Verdict::Plain,
         })
@@ -239,11 +238,12 @@ impl Translator {
 
     /// Fragments are known by 128 bits, which these 304 do not fit into: two keyed hashes stand for them, and the highest
     /// bit for IPv6.
-    fn fragment_key_v6(&self, rules: &Rules, view: &ViewV6, identification: u32) -> u128 {
+    fn fragment_v6(&self, rules: &Rules, view: &ViewV6) -> (u128, Piece) {
+        let identification = view.fragment.map_or(0, |fragment| fragment.identification);
         let router = u64::from(rules.router().get());
         let ([a, b], [c, d]) = (view.source, view.destination);
         let words = [router << 32 | u64::from(identification), a, b, c, d];
-        1 << 127 | self.flows.digest(words)
+        (1 << 127 | self.flows.digest(words), view.piece)
     }
 
     /// An ICMPv6 error about a packet that went out (REC-10, REC-18, REC-36): its session is looked up and left as it is.

@@ -7,7 +7,7 @@ use crate::blocks::Blocks;
 use crate::bounded::Bounded;
 use crate::event::Event;
 use crate::flow::Flows;
-use crate::fragments::{Fragments, Known, Later, With};
+use crate::fragments::{Fragments, Known, Later, Piece, With};
 use crate::holds::Holds;
 use crate::identification::Identifications;
 use crate::key::Protocol;
@@ -348,24 +348,24 @@ impl Translator {
     pub(crate) fn first_fragment(
         &mut self,
         rules: &Rules,
-        key: u128,
+        (key, piece): (u128, Piece),
         told: Result<Known, Refusal>,
         direction: Direction,
         now: u32,
     ) -> Result<(), Refusal> {
         let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        fragments.first(key, told, direction, &mut with, now)
+        fragments.first(key, piece, told, direction, &mut with, now)
     }
 
     /// What the first fragment of a datagram has told, or the number under which a later one waits for it.
     pub(crate) fn later_fragment(
         &mut self,
         rules: &Rules,
-        key: u128,
+        (key, piece): (u128, Piece),
         now: u32,
     ) -> Result<Later, Refusal> {
         let (fragments, mut with) = self.fragments_with(rules.subscriber().0);
-        fragments.later(key, &mut with, now)
+        fragments.later(key, piece, &mut with, now)
     }
 
     /// What fragments need besides their own table.

@@ -3,6 +3,7 @@
 use vtepd_wire::ipv4::{self, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP};
 use vtepd_wire::{FromBytes, icmp, tcp, udp};
 
+use crate::fragments::Piece;
 use crate::key::Protocol;
 use crate::verdict::{PortPair, Refusal};
 
@@ -59,6 +60,8 @@ pub(crate) struct View {
     /// Whole and not to be fragmented: its identification means nothing (RFC 6864, 4.1).
     pub(crate) atomic: bool,
     pub(crate) part: Part,
+    /// Which bytes of its datagram it is.
+    pub(crate) piece: Piece,
     pub(crate) transport: Transport,
 }
 
@@ -87,6 +90,11 @@ impl View {
             identification: header.identification.get(),
             atomic: part == Part::Whole && header.dont_fragment(),
             part,
+            piece: Piece {
+                offset: offset as u32,
+                len: (checked.total_len - checked.header_len) as u32,
+                last: !header.more_fragments(),
+            },
             transport: Transport::Other,
         };
         view.transport = match (part, Protocol::from_number(header.protocol)) {
@@ -105,13 +113,14 @@ impl View {
         Ok(view)
     }
 
-    /// What the fragments of one datagram share, within a `scope`.
-    pub(crate) fn fragment_key(&self, scope: u32) -> u128 {
-        u128::from(scope) << 88
+    /// What the fragments of one datagram share, within a `scope`, and which of them it is.
+    pub(crate) fn fragment(&self, scope: u32) -> (u128, Piece) {
+        let key = u128::from(scope) << 88
             | u128::from(self.protocol) << 80
             | u128::from(self.identification) << 64
             | u128::from(self.source) << 32
-            | u128::from(self.destination)
+            | u128::from(self.destination);
+        (key, self.piece)
     }
 }
 

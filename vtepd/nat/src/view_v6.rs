@@ -4,6 +4,7 @@ use vtepd_wire::ipv4::{PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP};
 use vtepd_wire::ipv6::{self, Fragment};
 use vtepd_wire::{FromBytes, icmpv6, tcp};
 
+use crate::fragments::Piece;
 use crate::verdict::{PortPair, Refusal};
 
 const PROTOCOL_DCCP: u8 = 33;
@@ -17,6 +18,8 @@ pub(crate) struct ViewV6 {
     pub(crate) destination: [u64; 2],
     /// `None` also of a fragment that is the whole datagram (RFC 6946).
     pub(crate) fragment: Option<Fragment>,
+    /// Which bytes of its datagram it is.
+    pub(crate) piece: Piece,
     pub(crate) carries: Carries,
 }
 
@@ -103,8 +106,19 @@ impl ViewV6 {
             source: words(header.source),
             destination: words(header.destination),
             fragment,
+            piece: fragment.map_or_else(Piece::default, |fragment| piece(payload, fragment)),
             carries,
         })
+    }
+}
+
+/// What of the datagram's fragmentable part follows the fragment header of a packet with so long a payload.
+fn piece(payload: usize, fragment: Fragment) -> Piece {
+    let before = fragment.at + size_of::<ipv6::FragmentHeader>();
+    Piece {
+        offset: fragment.offset as u32,
+        len: payload.saturating_sub(before) as u32,
+        last: !fragment.more,
     }
 }
 

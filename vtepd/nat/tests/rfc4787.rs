@@ -353,6 +353,65 @@ fn rfc4787_req14_a_fragment_flood_takes_its_tenants_share_alone() {
     world.out(&datagram((VM, 5000), (SERVER, 53))[0]);
 }
 
+/// They take a place until all of them have passed, and not for as long as fragments are waited for.
+#[test]
+fn many_fragmented_datagrams_in_a_second_pass_one_after_another() {
+    let mut world = World::snat();
+    world.udp((VM, 5000), (SERVER, 53));
+    for id in 0..1000u32 {
+        let whole = |source: (&str, u16), destination: (&str, u16)| {
+            let whole = ip(source.0, destination.0).may_fragment();
+            let whole = whole.udp(source.1, destination.1, &[7; 3200]);
+            let mut parts = craft::fragments(&whole, 1500, id);
+            // In each of the six orders.
+            let (first, second) = (id as usize % 3, 1 + id as usize / 3 % 2);
+            parts.swap(0, first);
+            parts.swap(1, second);
+            parts
+        };
+        let mut held = std::collections::HashMap::new();
+        let mut passed = 0;
+        for part in whole((VM, 5000), (SERVER, 53)) {
+            match world.out_verdict(&part).0 {
+                TRANSLATED => passed += 1,
+                Verdict::Hold(number) => assert!(held.insert(number, part).is_none()),
+                other => panic!("{id}: {other:?}"),
+            }
+            for release in world.releases() {
+                world.out(&held.remove(&release.number).unwrap());
+                passed += 1;
+            }
+        }
+        for part in whole((SERVER, 53), (OUTSIDE, 5000)) {
+            match world.in_verdict(&part).0 {
+                TRANSLATED => passed += 1,
+                Verdict::Hold(number) => assert!(held.insert(number, part).is_none()),
+                other => panic!("{id}: {other:?}"),
+            }
+            for release in world.releases() {
+                world.inn(&held.remove(&release.number).unwrap());
+                passed += 1;
+            }
+        }
+        assert_eq!((passed, held.len()), (6, 0));
+        let usage = world.nat.usage();
+        assert_eq!((usage.datagrams, usage.held), (0, 0));
+    }
+    let usage = world.nat.subscriber_usage(vtepd_nat::SubscriberIndex(0));
+    assert_eq!(usage.fragments, 0);
+}
+
+/// The first one twice, as some links deliver: it counts once, and the rest still passes.
+#[test]
+fn a_first_fragment_that_comes_twice_counts_once() {
+    let mut world = World::snat();
+    let parts = datagram((VM, 5000), (SERVER, 53));
+    for part in [0, 0, 0, 2, 1] {
+        world.out(&parts[part]);
+    }
+    assert_eq!(world.nat.usage().datagrams, 0);
+}
+
 #[test]
 fn rfc4787_req14_what_follows_a_refused_first_is_dropped() {
     let mut world = World::snat();
