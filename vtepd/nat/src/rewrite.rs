@@ -4,7 +4,7 @@ use vtepd_wire::checksum::Delta;
 use vtepd_wire::ipv4::{PROTOCOL_ICMP, PROTOCOL_UDP};
 
 use crate::key::Endpoint;
-use crate::view::{Part, View, checksum_at};
+use crate::view::{PROTOCOL_UDP_LITE, Part, View, checksum_at};
 
 /// Bytes from the beginning of an IPv4 header.
 const IDENTIFICATION: usize = 4;
@@ -126,7 +126,8 @@ pub(crate) fn apply(bytes: &mut [u8], place: Place, to: To) -> Delta {
         && let Some(check) = short(bytes, l4 + offset)
     {
         let patched = match place.protocol {
-            PROTOCOL_UDP => covered.apply_udp(check),
+            // Neither is ever sent as zero (RFC 768; RFC 3828, 3.1).
+            PROTOCOL_UDP | PROTOCOL_UDP_LITE => covered.apply_udp(check),
             _ => covered.apply(check),
         };
         put(bytes, l4 + offset, patched);

@@ -183,11 +183,13 @@ fn transport(
     })
 }
 
+/// UDP with a checksum over a part of the payload (RFC 3828).
+pub(crate) const PROTOCOL_UDP_LITE: u8 = 136;
+
 /// Where a transport checksum lies, and whether it covers the IP addresses.
 #[inline]
 pub(crate) const fn checksum_at(protocol: u8) -> Option<(usize, bool)> {
     const PROTOCOL_DCCP: u8 = 33;
-    const PROTOCOL_UDP_LITE: u8 = 136;
     match protocol {
         PROTOCOL_TCP => Some((16, true)),
         // RFC 3828, 3.1; RFC 4340, 9.1: like UDP, with a pseudo header.

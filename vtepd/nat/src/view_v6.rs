@@ -6,10 +6,10 @@ use vtepd_wire::{FromBytes, icmpv6, tcp};
 
 use crate::fragments::Piece;
 use crate::verdict::{PortPair, Refusal};
+use crate::view::PROTOCOL_UDP_LITE;
 
 const PROTOCOL_DCCP: u8 = 33;
 const PROTOCOL_SCTP: u8 = 132;
-const PROTOCOL_UDP_LITE: u8 = 136;
 
 /// What is needed of a packet's headers.
 #[derive(Clone, Copy, Debug)]

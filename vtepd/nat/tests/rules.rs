@@ -7,6 +7,7 @@ use vtepd_nat::{
     Description, Event, Forwarding, PoolError, PoolIndex, PoolState, Protocol, Refusal,
     SessionFilter, Settings, Verdict,
 };
+use vtepd_wire::checksum::Sum;
 use vtepd_wire::craft;
 
 fn web(inside: &str) -> Description {
@@ -98,6 +99,28 @@ fn floating_ips_carry_every_protocol_and_fragments() {
     // Without a UDP checksum there is none after.
     let sent = world.out(&ip(VM, SERVER).udp_unchecked(1, 2, b"data"));
     assert_eq!(sent[40..42], [0, 0]);
+}
+
+/// UDP-Lite has no packets without a checksum, so one that comes out as zero is sent as all ones (RFC 3828, 3.1).
+#[test]
+fn a_udp_lite_checksum_is_never_zero() {
+    let description = Description {
+        floating_ips: vec![floating("10.100.0.7", VM)],
+        ..Description::default()
+    };
+    let mut world = World::with(Settings::default(), description);
+    // Only the header is covered.
+    let header = |port: u16, check: u16| [1, port, 8, check].map(u16::to_be_bytes).concat();
+    let checksum = |source: &str, port: u16| {
+        let [source, server] = [source, SERVER].map(|end| address(end).octets());
+        let pseudo = Sum::pseudo_v4(source, server, 136, 10);
+        pseudo.add_bytes(&header(port, 0)).finish()
+    };
+    let port = (0..=u16::MAX).find(|port| checksum("10.100.0.7", *port) == 0);
+    let port = port.unwrap();
+    let segment = [&header(port, checksum(VM, port))[..], b"xx"].concat();
+    let sent = world.out(&ip(VM, SERVER).payload(136, &segment));
+    assert_eq!(sent[40..42], [0xff, 0xff]);
 }
 
 #[test]
