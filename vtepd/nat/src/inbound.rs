@@ -376,7 +376,10 @@ impl Translator {
         let floating = rules.floating_inside(view.destination);
         let pool = rules.pool_at(view.destination);
         if floating.is_none() && pool.is_none() && !rules.is_forwarded(view.destination) {
-            return untranslated(rules, view);
+            return untranslated(rules, view).or_else(|refusal| {
+                let is_known = concerns_exempt(rules, packet, view);
+                is_known.then_some(Verdict::Plain).ok_or(refusal)
+            });
         }
         let quote = Quote::new(packet, view)?;
         // Errors go to who has sent what they quote.
@@ -440,6 +443,13 @@ fn untranslated(rules: &Rules, view: &View) -> Result<Verdict, Refusal> {
     } else {
         Err(Refusal::NotOurs)
     }
+}
+
+/// Whether an error is about a packet that left as it was. Who says so is on the way, and need not be exempt.
+#[cold]
+fn concerns_exempt(rules: &Rules, packet: &[u8], view: &View) -> bool {
+    Quote::new(packet, view)
+        .is_ok_and(|quote| quote.source == view.destination && rules.is_exempt(quote.destination))
 }
 
 #[inline(always)]

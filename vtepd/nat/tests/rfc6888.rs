@@ -131,6 +131,15 @@ fn rfc6888_req6_destinations_exempt_from_translation() {
     assert_eq!(world.in_verdict(&back).0, Verdict::Plain);
     let about = error(VM, SERVER2, 3, &back, 28);
     assert_eq!(world.out_verdict(&about).0, Verdict::Plain);
+    // A router on the way to them is none of them, and is heard about what was sent there (PMTU discovery).
+    let about = |about: &[u8]| error("203.0.113.1", VM, 3, about, 28);
+    assert_eq!(world.in_verdict(&about(&out)).0, Verdict::Plain);
+    for other in [
+        udp((VM, 5000), (SERVER, 53)),
+        udp((VM2, 5000), (SERVER2, 53)),
+    ] {
+        assert_eq!(world.in_refused(&about(&other)), Refusal::NotOurs);
+    }
     assert_eq!(world.sessions(), 0);
     world.udp((VM, 5000), (SERVER, 53));
 }
