@@ -9,7 +9,8 @@
 //!
 //! So a mapping is endpoint-independent (RFC 4787, REQ-1) while the slice of its address lasts, and only beyond that one
 //! outside port serves several hosts, told apart by destination. A borrowing session holds on to the mapping whose
-//! port it uses, which keeps the port from being given away under it.
+//! port it uses, which keeps the port from being given away under it. Whose port is lent for a destination that he then
+//! wants himself borrows too or, when nobody has a port to lend, gets a second one.
 
 use crate::event::Event;
 use crate::key::{Endpoint, InsideKey, OutsideKey, Protocol};
@@ -118,7 +119,13 @@ impl Translator {
         };
         let mapping = match mapping {
             Some(mapping) => mapping,
-            None => self.borrow(pool, key, now).ok_or(Refusal::PortsExhausted)?,
+            None => {
+                let other = self.borrow(pool, key, now);
+                let second = |nat: &mut Self| own.and_then(|_| nat.new_mapping(key, pool, now));
+                other
+                    .or_else(|| second(self))
+                    .ok_or(Refusal::PortsExhausted)?
+            }
         };
         self.enter(rules, key, mapping, state, now, now)
     }

@@ -37,6 +37,29 @@ fn rfc4787_req1_only_beyond_the_pool_a_port_serves_another_destination() {
     world.nat.audit().unwrap();
 }
 
+/// Whose port is lent, and who wants it for the same destination himself, is not refused while others are free.
+#[test]
+fn who_has_lent_a_port_gets_another_for_its_destination() {
+    let mut world = worlds_low_ports_used_up();
+    let port = world.udp((VM2, 7), (SERVER2, 53));
+    // All others have ended, and their ports have rested.
+    for _ in 0..5 {
+        world.wait(100);
+        assert_eq!(world.udp((VM2, 7), (SERVER2, 53)), port);
+        assert_eq!(world.udp((VM, port), (SERVER, 53)), port);
+    }
+    assert_eq!(world.sessions(), 2);
+    let second = world.udp((VM, port), (SERVER2, 53));
+    assert!(second != port && second < 1024, "{second}");
+    let back = world.inn(&udp((SERVER2, 53), (OUTSIDE, second)));
+    assert_eq!((destination(&back), ports(&back).1), (address(VM), port));
+    let back = world.inn(&udp((SERVER2, 53), (OUTSIDE, port)));
+    assert_eq!(destination(&back), address(VM2));
+    world.nat.audit().unwrap();
+    world.wait(500);
+    assert_eq!((world.sessions(), world.nat.usage().mappings.used), (0, 0));
+}
+
 /// One host uses all 1023 ports below 1024 towards one server.
 fn worlds_low_ports_used_up() -> World {
     let capacity = Capacity {
