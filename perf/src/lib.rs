@@ -10,4 +10,5 @@
 //! touches the system.
 
 pub mod frames;
+pub mod results;
 pub mod summary;

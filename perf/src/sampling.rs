@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde::Serialize;
+use vtepd_perf::results::Measured;
 use vtepd_perf::summary::Summary;
 
 use crate::system::api::Api;
@@ -46,7 +46,7 @@ pub struct Subject<'a> {
 }
 
 /// What a sample found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     /// Packets sent, million a second.
     pub mpps: f64,
@@ -182,80 +182,59 @@ impl Subject<'_> {
                 all.len()
             ));
         }
-        Ok(Measured::of(all, wanted))
+        Ok(sum_up(all, wanted))
     }
 }
 
-/// What several samples say.
-#[derive(Clone, Debug, Serialize)]
-pub struct Measured {
-    /// Million packets a second.
-    pub mpps: Option<Summary>,
-    /// Time stamp counter ticks of a packet.
-    pub cycles: Option<Summary>,
-    /// The same by stage, medians.
-    pub stages: Vec<(String, f64)>,
-    /// Samples that counted.
-    pub quiet: usize,
-    /// Samples that were taken.
-    pub taken: usize,
-    /// How busy core 0 was in those that counted, median.
-    pub other_core: f64,
-    /// What makes the figures doubtful; empty if nothing does.
-    pub doubts: Vec<String>,
-}
-
-impl Measured {
-    /// Sums up samples, of which so many should have been quiet.
-    pub fn of(all: Vec<Sample>, wanted: usize) -> Self {
-        let taken = all.len();
-        let quiet: Vec<Sample> = all.iter().filter(|one| one.was_quiet()).cloned().collect();
-        let mut doubts = Vec::new();
-        let dropped: u64 = all.iter().map(|sample| sample.dropped).sum();
-        if dropped > 0 {
-            doubts.push(format!("{dropped} packets were dropped"));
-        }
-        let missing = Summary::of(all.iter().map(|sample| sample.missing));
-        if let Some(missing) = missing.filter(|missing| missing.median > MOST_MISSING) {
-            let percent = missing.median * 100.0;
-            doubts.push(format!(
-                "{percent:.2} % of the packets received were not sent"
-            ));
-        }
-        let quiet_count = quiet.len();
-        let counted = if quiet.len() >= wanted.max(1) {
-            quiet
-        } else {
-            let waiting = all.iter().map(|sample| sample.waiting);
-            let waiting = Summary::of(waiting).map_or(0.0, |waiting| waiting.median);
-            doubts.push(format!(
+/// Sums up samples, of which so many should have been quiet.
+pub fn sum_up(all: Vec<Sample>, wanted: usize) -> Measured {
+    let taken = all.len();
+    let quiet: Vec<Sample> = all.iter().filter(|one| one.was_quiet()).cloned().collect();
+    let mut doubts = Vec::new();
+    let dropped: u64 = all.iter().map(|sample| sample.dropped).sum();
+    if dropped > 0 {
+        doubts.push(format!("{dropped} packets were dropped"));
+    }
+    let missing = Summary::of(all.iter().map(|sample| sample.missing));
+    if let Some(missing) = missing.filter(|missing| missing.median > MOST_MISSING) {
+        let percent = missing.median * 100.0;
+        doubts.push(format!(
+            "{percent:.2} % of the packets received were not sent"
+        ));
+    }
+    let quiet_count = quiet.len();
+    let counted = if quiet.len() >= wanted.max(1) {
+        quiet
+    } else {
+        let waiting = all.iter().map(|sample| sample.waiting);
+        let waiting = Summary::of(waiting).map_or(0.0, |waiting| waiting.median);
+        doubts.push(format!(
                 "the machine was busy: {} of {taken} seconds were quiet, all are counted; the worker waited {:.0} % of the time",
                 quiet.len(),
                 waiting * 100.0
             ));
-            // What there is.
-            all
-        };
-        let names = counted
-            .first()
-            .map(|sample| sample.stages.clone())
-            .unwrap_or_default();
-        let stage = |(at, (name, _)): (usize, (String, f64))| {
-            let values = counted
-                .iter()
-                .filter_map(|sample| Some(sample.stages.get(at)?.1));
-            Some((name, Summary::of(values)?.median))
-        };
-        Self {
-            mpps: Summary::of(counted.iter().map(|sample| sample.mpps)),
-            cycles: Summary::of(counted.iter().map(|sample| sample.cycles)),
-            stages: names.into_iter().enumerate().filter_map(stage).collect(),
-            quiet: quiet_count,
-            taken,
-            other_core: Summary::of(counted.iter().map(|sample| sample.other_core))
-                .map_or(0.0, |share| share.median),
-            doubts,
-        }
+        // What there is.
+        all
+    };
+    let names = counted
+        .first()
+        .map(|sample| sample.stages.clone())
+        .unwrap_or_default();
+    let stage = |(at, (name, _)): (usize, (String, f64))| {
+        let values = counted
+            .iter()
+            .filter_map(|sample| Some(sample.stages.get(at)?.1));
+        Some((name, Summary::of(values)?.median))
+    };
+    Measured {
+        mpps: Summary::of(counted.iter().map(|sample| sample.mpps)),
+        cycles: Summary::of(counted.iter().map(|sample| sample.cycles)),
+        stages: names.into_iter().enumerate().filter_map(stage).collect(),
+        quiet: quiet_count,
+        taken,
+        other_core: Summary::of(counted.iter().map(|sample| sample.other_core))
+            .map_or(0.0, |share| share.median),
+        doubts,
     }
 }
 
@@ -282,7 +261,7 @@ mod tests {
             waiting: 0.5,
             ..sample(1.0)
         };
-        let measured = Measured::of(vec![sample(10.0), busy.clone(), sample(12.0)], 2);
+        let measured = sum_up(vec![sample(10.0), busy.clone(), sample(12.0)], 2);
         assert_eq!(
             measured.mpps.map(|mpps| (mpps.min, mpps.count)),
             Some((10.0, 2))
@@ -290,7 +269,7 @@ mod tests {
         assert_eq!((measured.quiet, measured.taken), (2, 3));
         assert_eq!(measured.stages, [("input".to_owned(), 10.0)]);
         assert!(measured.doubts.is_empty());
-        let measured = Measured::of(vec![sample(10.0), busy], 2);
+        let measured = sum_up(vec![sample(10.0), busy], 2);
         assert_eq!(measured.mpps.map(|mpps| mpps.min), Some(1.0));
         assert!(measured.doubts[0].contains("busy"));
     }
@@ -302,12 +281,12 @@ mod tests {
             waiting: 1.0,
             ..sample(1.0)
         };
-        let measured = Measured::of(vec![sample(10.0), dropping], 1);
+        let measured = sum_up(vec![sample(10.0), dropping], 1);
         assert_eq!(measured.doubts, ["7 packets were dropped"]);
         let missing = Sample {
             missing: 0.01,
             ..sample(1.0)
         };
-        assert!(Measured::of(vec![missing], 1).doubts[0].contains("not sent"));
+        assert!(sum_up(vec![missing], 1).doubts[0].contains("not sent"));
     }
 }

@@ -1,9 +1,9 @@
 //! Median, least and greatest of repeated measurements.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Repeated measurements of one figure.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// The middle one; between the two middle ones of an even number.
     pub median: f64,

@@ -169,11 +169,7 @@ impl Flows for Routed {
             Direction::Encap if self.routers == 1 => ("routed", "1 router".to_owned()),
             Direction::Encap => ("routed", format!("{} routers", short(self.routers))),
         };
-        Label {
-            workload,
-            size: self.stations,
-            variant,
-        }
+        Label::new(workload, self.stations, variant)
     }
 
     fn fabric(&self) -> Fabric {

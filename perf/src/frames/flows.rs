@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use vtepd_wire::craft;
 
 use super::fabric::Fabric;
@@ -19,14 +20,26 @@ pub enum Direction {
 }
 
 /// A name for people and programs: what, how many, and what else is special.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Label {
     /// As the table of workloads has it.
-    pub workload: &'static str,
+    pub workload: String,
     /// Flows, or what else there are many of.
     pub size: u32,
     /// Empty if there is but one.
     pub variant: String,
+}
+
+impl Label {
+    /// A name.
+    #[must_use]
+    pub fn new(workload: &str, size: u32, variant: impl Into<String>) -> Self {
+        Self {
+            workload: workload.to_owned(),
+            size,
+            variant: variant.into(),
+        }
+    }
 }
 
 /// Numbered flows, a frame each.

@@ -224,7 +224,7 @@ impl Cloud {
                 let beginning = self.station(flow) / self.fabric().networks % BEGINNINGS;
                 let first = beginning * (EPHEMERAL / BEGINNINGS);
                 let count = flow / self.stations();
-                EPHEMERAL | (first + count) % EPHEMERAL
+                EPHEMERAL | ((first + count) % EPHEMERAL)
             }
         };
         port as u16

@@ -30,14 +30,11 @@ pub struct Workload {
 impl Flows for Workload {
     fn label(&self) -> Label {
         let learning = if self.learning { "on" } else { "off" };
-        Label {
-            workload: match self.direction {
-                Direction::Decap => "decap",
-                Direction::Encap => "encap",
-            },
-            size: self.macs,
-            variant: format!("learning {learning}"),
-        }
+        let name = match self.direction {
+            Direction::Decap => "decap",
+            Direction::Encap => "encap",
+        };
+        Label::new(name, self.macs, format!("learning {learning}"))
     }
 
     fn fabric(&self) -> Fabric {

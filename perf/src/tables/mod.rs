@@ -13,8 +13,8 @@ mod rte_hash;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
 use vtepd_perf::frames::Random;
+use vtepd_perf::results::tables::FdbRow as Row;
 use vtepd_perf::summary::Summary;
 
 use contenders::{BURST, Contender, contenders};
@@ -25,23 +25,6 @@ const LOOKUPS: usize = 1 << 21;
 const PICKS: usize = 1 << 20;
 /// Memory of an entry at most, all contenders and the keys together, while one grows.
 const BYTES_PER_ENTRY: u64 = 200;
-
-/// What one contender did at one size.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// Entries.
-    pub entries: usize,
-    /// Whose.
-    pub table: &'static str,
-    /// Nanoseconds of an insert, from empty on.
-    pub insert_ns: Summary,
-    /// Cycles of a look-up that finds.
-    pub hit_cycles: Summary,
-    /// Cycles of one that does not.
-    pub miss_cycles: Summary,
-    /// Cycles of a look-up that finds over those of the FDB, by round.
-    pub hit_ratio: Summary,
-}
 
 /// What one contender did in one round.
 struct Round {
@@ -96,7 +79,7 @@ fn run_size(entries: usize, rounds: usize, progress: &dyn Fn(&str)) -> Result<Ve
         let ratios = rounds.iter().zip(&results[0]);
         Some(Row {
             entries,
-            table: name,
+            table: name.to_owned(),
             insert_ns: by(|round| round.insert_ns)?,
             hit_cycles: by(|round| round.hit_cycles)?,
             miss_cycles: by(|round| round.miss_cycles)?,

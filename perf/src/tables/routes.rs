@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
-use serde::Serialize;
 use vtepd_perf::frames::Random;
+use vtepd_perf::results::tables::RouteRow as Row;
 use vtepd_perf::summary::Summary;
 use vtepd_tables::AdjacencyIndex;
 use vtepd_tables::route::{NextHop, RouteWriter, Target, Vrf};
@@ -27,28 +27,6 @@ const CHANGES: usize = 1000;
 const BATCH: usize = 10_000;
 /// Different targets.
 const TARGETS: usize = 64;
-
-/// What one contender did at one size.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// `IPv4` or `IPv6`.
-    pub family: &'static str,
-    /// Routes.
-    pub routes: usize,
-    /// Whose.
-    pub table: &'static str,
-    /// Nanoseconds of an insert, from empty on, all published together.
-    pub insert_ns: Summary,
-    /// Cycles of a look-up, which finds a route.
-    pub look_up_cycles: Summary,
-    /// Microseconds from one change to its publication, readers having the former
-    /// value; where readers and a writer can share the table.
-    pub change_us: Option<Summary>,
-    /// Milliseconds of a batch of changes.
-    pub batch_ms: Option<Summary>,
-    /// Bytes of a route that workers read, and that the writer keeps.
-    pub bytes: Option<(f64, f64)>,
-}
 
 /// What one contender did in one round.
 #[derive(Default)]
@@ -88,9 +66,9 @@ fn run_size<A: Family>(size: usize, rounds: usize, progress: &dyn Fn(&str)) -> R
     let row = |(table, rounds): (&'static str, &Vec<Round>)| {
         let by = |figure: fn(&Round) -> Option<f64>| Summary::of(rounds.iter().filter_map(figure));
         Some(Row {
-            family: A::NAME,
+            family: A::NAME.to_owned(),
             routes: size,
-            table,
+            table: table.to_owned(),
             insert_ns: by(|round| Some(round.insert_ns))?,
             look_up_cycles: by(|round| Some(round.look_up_cycles))?,
             change_us: by(|round| round.change_us),

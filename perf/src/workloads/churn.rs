@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Serialize;
 use vtepd_perf::frames::state::{self, MacChange};
 use vtepd_perf::frames::{Fabric, Flows, pcap};
+use vtepd_perf::results::Churn;
 use vtepd_perf::summary::Summary;
 
 use super::forward::{self, Prepared, Running};
-use crate::sampling::{Measured, Sample};
+use crate::sampling::{self, Sample};
 use crate::system::api::Api;
 
 /// MACs that change.
@@ -29,27 +29,6 @@ const CHANGING: u32 = 100_000;
 const BATCH: u32 = 2500;
 /// How long frames are recorded. Recording takes about 300 MB a second.
 const RECORDED: Duration = Duration::from_secs(1);
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Destination MACs of the stream.
-    pub macs: u32,
-    /// Changes a second that were asked for.
-    pub wanted_rate: u32,
-    /// Changes a second that were made, over the sampled seconds.
-    pub rate: Option<Summary>,
-    /// Frames recorded during changes and compared.
-    pub compared: u64,
-    /// Packets dropped from start to end.
-    pub dropped: u64,
-    /// Without changes.
-    pub quiet: Measured,
-    /// With them.
-    pub churning: Measured,
-    /// Cycles per packet with changes over those without, by pair of seconds.
-    pub slowdown: Option<Summary>,
-}
 
 /// Changes MACs for as long as it is told to.
 struct Changer {
@@ -121,7 +100,7 @@ pub fn run(
     run: forward::Run<'_>,
     rate: u32,
     progress: &dyn Fn(&str),
-) -> Result<Report> {
+) -> Result<Churn> {
     let prepared = Prepared::new(program, run, progress)?;
     progress("recording");
     let compared = record(&prepared, run.flows, rate)?;
@@ -134,7 +113,9 @@ pub fn run(
     })?;
     let after: u64 = running.daemon.api().drops()?.iter().map(|(_, n)| n).sum();
     running.daemon.stop()?;
-    Ok(Report {
+    Ok(Churn {
+        by: "REST".to_owned(),
+        series: Vec::new(),
         macs: run.flows.count(),
         wanted_rate: rate,
         rate: Summary::of(pairs.iter().map(|pair| pair.rate)),
@@ -145,11 +126,11 @@ pub fn run(
                 .iter()
                 .map(|pair| pair.with.cycles / pair.without.cycles),
         ),
-        quiet: Measured::of(
+        quiet: sampling::sum_up(
             pairs.iter().map(|pair| pair.without.clone()).collect(),
             run.samples,
         ),
-        churning: Measured::of(
+        churning: sampling::sum_up(
             pairs.iter().map(|pair| pair.with.clone()).collect(),
             run.samples,
         ),

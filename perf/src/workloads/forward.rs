@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use vtepd_perf::frames::workload::{introductions, unbound};
 use vtepd_perf::frames::{Direction, Flows, pcap};
+use vtepd_perf::results::{Measured, Row};
 
-use crate::sampling::{Measured, Subject};
+use crate::sampling::Subject;
 use crate::system::huge_pages::HugePages;
 use crate::system::telemetry::Telemetry;
 use crate::system::testpmd::Testpmd;
@@ -39,23 +39,6 @@ pub struct Run<'a> {
     pub flows: &'a dyn Flows,
     /// Quiet samples that are wanted.
     pub samples: usize,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Its name in the table of workloads.
-    pub workload: String,
-    /// Flows, each to a destination of its own.
-    pub size: u32,
-    /// What else tells it from others of that name.
-    pub variant: String,
-    /// Frames whose bytes were compared, all right.
-    pub compared: u64,
-    /// What was measured.
-    pub measured: Measured,
-    /// `io` on the same file, if it was asked for.
-    pub io: Option<Measured>,
 }
 
 /// Everything of a run that is on disk or taken from the system.
@@ -266,7 +249,7 @@ impl Running {
 }
 
 /// Runs one size of one workload.
-pub fn run(program: &Path, run: Run<'_>, with_io: bool, progress: &dyn Fn(&str)) -> Result<Report> {
+pub fn run(program: &Path, run: Run<'_>, with_io: bool, progress: &dyn Fn(&str)) -> Result<Row> {
     let prepared = Prepared::new(program, run, progress)?;
     progress("comparing");
     let compared = prepared.compare()?;
@@ -283,11 +266,8 @@ pub fn run(program: &Path, run: Run<'_>, with_io: bool, progress: &dyn Fn(&str))
     let running = prepared.start()?;
     let measured = running.subject().samples(run.samples, progress)?;
     running.daemon.stop()?;
-    let label = run.flows.label();
-    Ok(Report {
-        workload: label.workload.to_owned(),
-        size: label.size,
-        variant: label.variant,
+    Ok(Row {
+        label: run.flows.label(),
         compared,
         measured,
         io,

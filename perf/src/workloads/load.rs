@@ -13,10 +13,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use vtepd_perf::frames::state::{self, Options, Side};
 use vtepd_perf::frames::workload::introductions;
 use vtepd_perf::frames::{Direction, Fabric, Flows, Workload, pcap};
+
+use vtepd_perf::results::Load;
 
 use crate::system::cores;
 use crate::system::huge_pages::HugePages;
@@ -46,46 +47,13 @@ impl Default for Size {
     }
 }
 
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Ports loaded.
-    pub ports: u32,
-    /// Wall time of all port transactions.
-    pub seconds: f64,
-    /// Ports over that time.
-    pub ports_per_second: f64,
-    /// CPU time of the daemon's control side over the same time.
-    pub cpu_seconds: f64,
-    /// Resident memory of an empty daemon, bytes, huge pages aside.
-    pub empty_bytes: u64,
-    /// The same with interfaces, hosts and networks.
-    pub infrastructure_bytes: u64,
-    /// The same with the ports.
-    pub loaded_bytes: u64,
-    /// The most there ever was.
-    pub peak_bytes: u64,
-    /// Bytes of a port: what the loaded daemon has above the empty one.
-    pub bytes_per_port: f64,
-    /// What the kept state takes on disk.
-    pub disk_bytes: u64,
-    /// From the start after `kill -9` to the first packet on the wire.
-    pub restart_seconds: f64,
-    /// CPU time of the daemon's control side until then.
-    pub restart_cpu_seconds: f64,
-    /// Resident memory then.
-    pub restarted_bytes: u64,
-    /// Packets compared after the restart.
-    pub packets_checked: u64,
-}
-
 /// Frames that are sent over and over after the restart, to stations of the whole range.
 const PROBES: u32 = 4096;
 /// How long the restarted daemon may take before we give up.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs it.
-pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report> {
+pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Load> {
     let folder = tempfile::tempdir()?;
     let fabric = Fabric {
         networks: size.networks,
@@ -146,7 +114,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
     let (restarted_bytes, _) = cores::resident(daemon.id())?;
     daemon.kill()?;
     let packets_checked = probes.check()?;
-    Ok(Report {
+    Ok(Load {
         ports: size.ports,
         seconds,
         ports_per_second: f64::from(size.ports) / seconds,

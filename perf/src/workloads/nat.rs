@@ -17,14 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 use vtepd_perf::frames::nat::{Cloud, Mapping, Translation, is_forwarded};
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::workload::{introductions, unbound};
-use vtepd_perf::frames::{nat_state, pcap};
+use vtepd_perf::frames::{Label, nat_state, pcap};
+use vtepd_perf::results::{Measured, Nat, Row};
 
 use super::forward::{self, Running};
-use crate::sampling::Measured;
 use crate::system::cores;
 use crate::system::huge_pages::HugePages;
 use crate::system::vtepd::{ACCESS_PORT, Device, Setup, UPLINK_PORT, Vtepd};
@@ -39,8 +38,7 @@ const LEAD_IN: usize = 500_000;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Which way packets go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     /// From the stations to the outside.
     Out,
@@ -48,32 +46,18 @@ pub enum Way {
     Return,
 }
 
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// `snat`, `fip` or `new-sessions`.
-    pub workload: &'static str,
-    /// What reaches the stations: `vxlan` or `vlan`.
-    pub inside: &'static str,
-    /// Which way.
-    pub way: Way,
-    /// Sessions, or floating IPs.
-    pub flows: u32,
-    /// Stations that have them.
-    pub stations: u32,
-    /// Outside addresses that they share.
-    pub addresses: u32,
-    /// Flows whose port was exchanged for another.
-    pub exchanged: usize,
-    /// Frames whose bytes were compared, all right.
-    pub compared: usize,
-    /// What was measured; of `new-sessions`, each packet is a session.
-    pub measured: Measured,
-    /// `io` on the same file, if it was asked for.
-    pub io: Option<Measured>,
-    /// Memory of the sessions' tables with all flows open: what the daemon has above one
-    /// without such tables.
-    pub session_bytes: u64,
+/// What reaches the stations, and the way.
+fn label(cloud: &Cloud, way: Way) -> Label {
+    let inside = match cloud.inside {
+        Side::Remote => "vxlan",
+        Side::Local => "vlan",
+    };
+    let variant = match (cloud.translation, way) {
+        (Translation::SnatOfMany, _) => inside.to_owned(),
+        (_, Way::Out) => format!("{inside}, out"),
+        (_, Way::Return) => format!("{inside}, return"),
+    };
+    Label::new(name(cloud.translation), cloud.flows, variant)
 }
 
 /// The name in reports.
@@ -329,28 +313,24 @@ impl Prepared {
         mapping: &Mapping,
         (measured, io): (Measured, Option<Measured>),
         session_bytes: u64,
-    ) -> Report {
+    ) -> Nat {
         let frames = self.cloud.order().len();
-        Report {
-            workload: name(self.cloud.translation),
-            inside: match self.cloud.inside {
-                Side::Remote => "vxlan",
-                Side::Local => "vlan",
+        Nat {
+            row: Row {
+                label: label(&self.cloud, way),
+                compared: match way {
+                    Way::Out => frames,
+                    Way::Return => frames * 2,
+                } as u64,
+                measured,
+                io,
             },
-            way,
-            flows: self.cloud.flows,
             stations: self.cloud.stations(),
             addresses: match self.cloud.translation {
                 Translation::FloatingIp => self.cloud.flows,
                 _ => self.cloud.addresses(),
             },
             exchanged: self.cloud.exchanged(mapping),
-            compared: match way {
-                Way::Out => frames,
-                Way::Return => frames * 2,
-            },
-            measured,
-            io,
             session_bytes,
         }
     }
@@ -381,7 +361,7 @@ pub fn run(
     samples: usize,
     with_io: bool,
     progress: &dyn Fn(&str),
-) -> Result<Vec<Report>> {
+) -> Result<Vec<Nat>> {
     if cloud.has_others() && cloud.inside == Side::Local {
         // Their MACs are at home on one interface only.
         progress(

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use vtepd_perf::frames::nat::Cloud;
+use vtepd_perf::results::Nat;
 
 use super::forward::Running;
-use super::nat::{Prepared, Report, Way};
-use crate::sampling::{Measured, Sample};
+use super::nat::{Prepared, Way};
+use crate::sampling::{self, Sample};
 use crate::system::cores;
 use crate::system::vtepd::Device;
 
@@ -26,7 +27,7 @@ pub fn run(
     samples: usize,
     with_io: bool,
     progress: &dyn Fn(&str),
-) -> Result<Report> {
+) -> Result<Nat> {
     let prepared = Prepared::new(program, cloud, samples, progress)?;
     let without = prepared.bytes_without_sessions()?;
     progress("comparing");
@@ -46,7 +47,7 @@ pub fn run(
             None => too_short += 1,
         }
     }
-    let mut measured = Measured::of(all, samples);
+    let mut measured = sampling::sum_up(all, samples);
     if too_short > 0 {
         let doubt = format!("{too_short} times the table was full too soon to be timed");
         measured.doubts.push(doubt);

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ipnet::{IpNet, Ipv4Net};
-use serde::Serialize;
 use vtepd_perf::frames::{pcap, routed};
+use vtepd_perf::results::Routes;
+use vtepd_perf::results::routes::{Churn, Loaded};
 use vtepd_perf::summary::Summary;
 use vtepd_tables::AdjacencyIndex;
 use vtepd_tables::route::{NextHop, RouteWriter};
@@ -48,52 +49,6 @@ impl Default for Size {
     }
 }
 
-/// A table that was loaded.
-#[derive(Clone, Debug, Serialize)]
-pub struct Loaded {
-    /// Routes.
-    pub routes: u64,
-    /// Wall time of all transactions.
-    pub seconds: f64,
-    /// CPU time of the daemon's control side over the same time.
-    pub cpu_seconds: f64,
-    /// Resident memory above that of the empty daemon, bytes, huge pages aside.
-    pub bytes: u64,
-    /// The same after the changes below.
-    pub changed_bytes: u64,
-    /// Of the former, what the routes take in the forwarding tables: what workers read, and
-    /// what the writer keeps.
-    pub table_bytes: (u64, u64),
-    /// Milliseconds of a call that changes one route.
-    pub change_ms: Summary,
-    /// Milliseconds of CPU that it takes the control side.
-    pub change_cpu_ms: f64,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Many routers.
-    pub routers: Loaded,
-    /// One with a full table.
-    pub full: Loaded,
-    /// A route that changed under its traffic.
-    pub churn: Churn,
-}
-
-/// A route that changed under its traffic.
-#[derive(Clone, Debug, Serialize)]
-pub struct Churn {
-    /// Changes a second that were asked for.
-    pub wanted_rate: u32,
-    /// Changes a second that were made.
-    pub rate: f64,
-    /// Packets that came out, all of them by one of the two next hops and in order.
-    pub packets: [u64; 2],
-    /// Times that they went another way than the one before.
-    pub turns: u64,
-}
-
 /// Routes of one transaction.
 const BATCH: usize = 10_000;
 /// Calls that change one route.
@@ -104,7 +59,7 @@ const FRAMES: u32 = 8192;
 const RECORDED: Duration = Duration::from_secs(1);
 
 /// Runs it.
-pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report> {
+pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Routes> {
     let folder = tempfile::tempdir()?;
     let setup = |name: &str| Setup {
         program: program.to_owned(),
@@ -122,7 +77,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Report
     let full = full_table(&setup("full"), size)?;
     progress("changes under traffic");
     let churn = churn(&setup("churn"), size.rate)?;
-    Ok(Report {
+    Ok(Routes {
         routers,
         full,
         churn,

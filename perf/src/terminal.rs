@@ -1,52 +1,11 @@
-//! What people read.
+//! What people read on the terminal.
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use serde::Serialize;
 use vtepd_perf::frames::short;
+use vtepd_perf::results::tables::{FdbRow, RouteRow};
+use vtepd_perf::results::{Churn, Latency, Load, Nat, Results, Routes, Row, Scale};
 use vtepd_perf::summary::Summary;
-
-use crate::sampling::Measured;
-use crate::tables;
-use crate::workloads::nat::Way;
-use crate::workloads::{churn, forward, load, nat, routes};
-
-/// Everything of one call.
-#[derive(Default, Serialize)]
-pub struct Report {
-    /// `decap`, `encap`, `routed`, `dvr-in`.
-    pub forward: Vec<forward::Report>,
-    /// `snat`, `fip`, `new-sessions`.
-    pub nat: Vec<nat::Report>,
-    /// `churn`.
-    pub churn: Option<churn::Report>,
-    /// `load`.
-    pub load: Option<load::Report>,
-    /// `routes`.
-    pub routes: Option<routes::Report>,
-}
-
-/// Everything of one comparison of tables.
-#[derive(Default, Serialize)]
-pub struct Tables {
-    /// The MAC table.
-    pub fdb: Vec<tables::Row>,
-    /// The routes of a VRF.
-    pub route: Vec<tables::routes::Row>,
-}
-
-/// The name of a run.
-pub fn title(workload: &str, size: u32, variant: &str) -> String {
-    match variant {
-        "" => format!("{workload} {}", short(size)),
-        variant => format!("{workload} {}, {variant}", short(size)),
-    }
-}
-
-/// The name of a run that translates.
-pub fn translated(workload: &str, flows: u32, inside: &str) -> String {
-    format!("{workload} {}, {inside}", short(flows))
-}
 
 /// Says what is going on.
 pub fn progress(title: &str, what: &str) {
@@ -62,82 +21,55 @@ fn range(summary: Option<Summary>, digits: usize) -> String {
     })
 }
 
-impl Report {
-    /// To standard output.
-    pub fn print(&self) {
-        self.print_forward();
-        self.print_nat();
-        if let Some(churn) = &self.churn {
-            print_churn(churn);
-        }
-        if let Some(load) = &self.load {
-            print_load(load);
-        }
-        if let Some(routes) = &self.routes {
-            print_routed(routes);
-        }
+/// All results.
+pub fn print(results: &Results) {
+    for workload in ["flood", ""] {
+        let rows = results.forward.iter();
+        let rows: Vec<&Row> = rows
+            .filter(|row| (row.label.workload == "flood") == (workload == "flood"))
+            .collect();
+        print_rows(
+            &rows,
+            if workload == "flood" {
+                "M copies/s"
+            } else {
+                "Mpps"
+            },
+        );
     }
+    print_nat(&results.nat);
+    results.churn.iter().for_each(print_churn);
+    results.scale.iter().for_each(print_scale);
+    results.latency.iter().for_each(print_latency);
+    results.load.iter().for_each(print_load);
+    results.routes.iter().for_each(print_routed);
+}
 
-    fn print_forward(&self) {
-        let rows = self.forward.iter().map(|run| Row {
-            title: title(&run.workload, run.size, &run.variant),
-            measured: &run.measured,
-            io: run.io.as_ref(),
-        });
-        let rows: Vec<Row<'_>> = rows.collect();
-        print_rows(&rows, "Mpps");
+fn print_nat(all: &[Nat]) {
+    for (opening, rate) in [(false, "Mpps"), (true, "M sessions/s")] {
+        let rows = all.iter().map(|run| &run.row);
+        let rows: Vec<&Row> = rows
+            .filter(|row| (row.label.workload == "new-sessions") == opening)
+            .collect();
+        print_rows(&rows, rate);
     }
-
-    fn print_nat(&self) {
-        let (opening, forwarding): (Vec<_>, Vec<_>) = self
-            .nat
-            .iter()
-            .partition(|run| run.workload == "new-sessions");
-        for (runs, rate) in [(&forwarding, "Mpps"), (&opening, "M sessions/s")] {
-            let rows = runs.iter().map(|run| Row {
-                title: nat_title(run),
-                measured: &run.measured,
-                io: run.io.as_ref(),
-            });
-            let rows: Vec<Row<'_>> = rows.collect();
-            print_rows(&rows, rate);
-        }
-        for run in &self.nat {
-            let mut about = format!(
-                "{}: {} stations, {} outside addresses",
-                nat_title(run),
-                run.stations,
-                run.addresses
+    for run in all {
+        let mut about = format!(
+            "{}: {} stations, {} outside addresses",
+            run.row.label, run.stations, run.addresses
+        );
+        if run.row.label.workload != "fip" {
+            let mib = run.session_bytes as f64 / f64::from(1 << 20);
+            about += &format!(
+                ", {} ports exchanged, {mib:.0} MiB for the sessions",
+                run.exchanged
             );
-            if run.workload != "fip" {
-                let mib = run.session_bytes as f64 / f64::from(1 << 20);
-                about += &format!(
-                    ", {} ports exchanged, {mib:.0} MiB for the sessions",
-                    run.exchanged
-                );
-            }
-            println!("{about}; {} frames compared", run.compared);
         }
+        println!("{about}; {} frames compared", run.row.compared);
     }
 }
 
-fn nat_title(run: &nat::Report) -> String {
-    let way = match run.way {
-        _ if run.workload == "new-sessions" => "",
-        Way::Out => ", out",
-        Way::Return => ", return",
-    };
-    translated(run.workload, run.flows, run.inside) + way
-}
-
-/// A line of figures.
-struct Row<'a> {
-    title: String,
-    measured: &'a Measured,
-    io: Option<&'a Measured>,
-}
-
-fn print_rows(rows: &[Row<'_>], rate: &str) {
+fn print_rows(rows: &[&Row], rate: &str) {
     let Some(first) = rows.first() else {
         return;
     };
@@ -153,29 +85,26 @@ fn print_rows(rows: &[Row<'_>], rate: &str) {
     table.set_header(header);
     let mut doubts = Vec::new();
     for Row {
-        title,
+        label,
         measured,
         io,
+        ..
     } in rows
     {
         let mut row = vec![
-            title.clone(),
+            label.to_string(),
             range(measured.mpps, 2),
             range(measured.cycles, 0),
         ];
         let stages = measured.stages.iter();
         row.extend(stages.map(|(_, cycles)| format!("{cycles:.0}")));
-        let floor = io.and_then(|io| io.cycles);
-        row.push(range(floor, 0));
-        let above = measured
-            .cycles
-            .zip(floor)
-            .map(|(all, io)| all.median - io.median);
+        row.push(range(io.as_ref().and_then(|io| io.cycles), 0));
+        let above = measured.above(io.as_ref());
         row.push(above.map_or("-".to_owned(), |above| format!("{above:.0}")));
         table.add_row(row);
-        for (of, measured) in [("", Some(*measured)), ("io of ", *io)] {
-            for doubt in measured.map_or(&[][..], |Measured { doubts, .. }| doubts) {
-                doubts.push(format!("{of}{title}: {doubt}"));
+        for (of, measured) in [("", Some(measured)), ("io of ", io.as_ref())] {
+            for doubt in measured.map_or(&[][..], |measured| &measured.doubts) {
+                doubts.push(format!("{of}{label}: {doubt}"));
             }
         }
     }
@@ -191,7 +120,7 @@ fn print_rows(rows: &[Row<'_>], rate: &str) {
     }
 }
 
-fn print_load(load: &load::Report) {
+fn print_load(load: &Load) {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!(
         "load: {} ports in {:.1} s ({:.0} ports/s; {:.1} s of CPU on the control side)",
@@ -215,7 +144,7 @@ fn print_load(load: &load::Report) {
     );
 }
 
-fn print_routed(report: &routes::Report) {
+fn print_routed(report: &Routes) {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let tables = [("routers", &report.routers), ("full table", &report.full)];
     for (name, loaded) in tables {
@@ -243,10 +172,11 @@ fn print_routed(report: &routes::Report) {
     );
 }
 
-fn print_churn(churn: &churn::Report) {
+fn print_churn(churn: &Churn) {
     println!(
-        "churn: {} changes of the MAC table a second ({} asked for) beside decap {}",
+        "churn: {} changes of the MAC table a second by {} ({} asked for) beside decap {}",
         range(churn.rate, 0),
+        churn.by,
         churn.wanted_rate,
         short(churn.macs)
     );
@@ -265,8 +195,65 @@ fn print_churn(churn: &churn::Report) {
     }
 }
 
+fn print_scale(scale: &Scale) {
+    println!(
+        "scale: {}: {} Mpps with one worker, {} with two: {} times by pairs of processes, {} by the time that workers had their cores; {} frames compared",
+        scale.label,
+        range(Some(scale.one), 2),
+        range(Some(scale.two), 2),
+        range(Some(scale.ratio), 2),
+        range(Some(scale.on_core_ratio), 2),
+        scale.compared
+    );
+    for doubt in &scale.doubts {
+        println!("DOUBTFUL scale {}: {doubt}", scale.label);
+    }
+}
+
+fn print_latency(latency: &Latency) {
+    let limit = if latency.source_was_limit {
+        " (the source was the limit)"
+    } else {
+        ""
+    };
+    println!(
+        "latency: {}: {:.2} Mpps without loss{limit}",
+        latency.label, latency.no_loss_mpps
+    );
+    let Some(first) = latency.points.first() else {
+        return;
+    };
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    let names = first
+        .percentiles
+        .iter()
+        .map(|(percent, _)| format!("p{percent}"));
+    let header = ["load", "Mpps", "lost"].map(str::to_owned);
+    table.set_header(header.into_iter().chain(names));
+    for point in &latency.points {
+        let times = point.percentiles.iter().map(|(_, us)| format!("{us:.1}"));
+        let begin = [
+            format!("{} %", point.load),
+            format!("{:.2}", point.mpps),
+            point.lost.to_string(),
+        ];
+        table.add_row(begin.into_iter().chain(times));
+    }
+    println!("{table}");
+    println!("Microseconds from the moment when a packet was to be sent until it was back.");
+    for point in &latency.points {
+        for doubt in &point.doubts {
+            println!(
+                "DOUBTFUL latency {} at {} %: {doubt}",
+                latency.label, point.load
+            );
+        }
+    }
+}
+
 /// The comparison of tables, to standard output.
-pub fn print_tables(rows: &[tables::Row]) {
+pub fn print_tables(rows: &[FdbRow]) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([
@@ -280,7 +267,7 @@ pub fn print_tables(rows: &[tables::Row]) {
     for row in rows {
         table.add_row([
             short(row.entries as u32),
-            row.table.to_owned(),
+            row.table.clone(),
             range(Some(row.insert_ns), 0),
             range(Some(row.hit_cycles), 1),
             range(Some(row.miss_cycles), 1),
@@ -294,7 +281,7 @@ pub fn print_tables(rows: &[tables::Row]) {
 }
 
 /// The comparison of routes, to standard output.
-pub fn print_routes(rows: &[tables::routes::Row]) {
+pub fn print_routes(rows: &[RouteRow]) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([
@@ -309,7 +296,7 @@ pub fn print_routes(rows: &[tables::routes::Row]) {
     for row in rows {
         table.add_row([
             format!("{} {}", short(row.routes as u32), row.family),
-            row.table.to_owned(),
+            row.table.clone(),
             range(Some(row.insert_ns), 0),
             range(Some(row.look_up_cycles), 1),
             range(row.change_us, 1),
