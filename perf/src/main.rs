@@ -1,5 +1,6 @@
 //! `vtepd-perf`: runs the workloads and prints what they cost.
 
+mod compare;
 mod options;
 mod run;
 mod sampling;
@@ -23,6 +24,7 @@ fn main() -> Result<()> {
         Command::Run(options) => run_and_print(&options),
         Command::Smoke => run_and_print(&Run::parse_from(SMOKE.split_whitespace())),
         Command::Tables(options) => compare_tables(&options),
+        Command::Compare(opponent) => compare::run(&opponent),
     }
 }
 

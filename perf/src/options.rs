@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vtepd_perf::frames::dvr::{MOST_ROUTERS, MOST_STATIONS};
 use vtepd_perf::frames::nat::MOST_FLOATING;
 
+use crate::compare::Opponent;
 use crate::system::vtepd;
 
 /// Measures vtepd on this machine: one worker on core 1, everything else on core 0.
@@ -27,6 +28,9 @@ pub enum Command {
     /// Compares the MAC table with HashMap and, where built with it, rte_hash, and the routes
     /// with a prefix trie.
     Tables(TablesArgs),
+    /// Runs workloads in turns with another program, and prints how many times as fast ours is.
+    #[command(subcommand)]
+    Compare(Opponent),
 }
 
 #[derive(Args)]
@@ -160,19 +164,19 @@ pub enum Switch {
     On,
 }
 
-fn size(text: &str) -> Result<u32, String> {
+pub fn size(text: &str) -> Result<u32, String> {
     within(text, 16..=64_000_000)
 }
 
-fn neighbours(text: &str) -> Result<u32, String> {
+pub fn neighbours(text: &str) -> Result<u32, String> {
     within(text, 16..=MOST_STATIONS)
 }
 
-fn routed_routers(text: &str) -> Result<u32, String> {
+pub fn routed_routers(text: &str) -> Result<u32, String> {
     within(text, 1..=MOST_ROUTERS)
 }
 
-fn sessions(text: &str) -> Result<u32, String> {
+pub fn sessions(text: &str) -> Result<u32, String> {
     within(text, 1..=16_000_000)
 }
 

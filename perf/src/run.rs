@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use vtepd_perf::frames::dvr::Routed;
-use vtepd_perf::frames::nat::{Cloud, Translation};
+use vtepd_perf::frames::nat::{Cloud, MOST_KEPT, Translation};
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::{Direction, Fabric, Flows, Workload, short};
 use vtepd_perf::results::Results;
@@ -84,6 +84,7 @@ pub fn run_all(run: &Run, results: &mut Results) -> Result<()> {
             inside: Side::Remote,
             flows: run.new_sessions,
             seed: run.seed,
+            most_kept: MOST_KEPT,
         };
         let progress = |what: &str| terminal::progress("new-sessions", what);
         let done = new_sessions::run(&program, cloud, run.samples, with_io(run), &progress);
@@ -163,6 +164,7 @@ fn translate(
             inside,
             flows,
             seed: run.seed,
+            most_kept: MOST_KEPT,
         };
         let title = format!("{} {}, {wire}", nat::name(translation), short(flows));
         let progress = |what: &str| terminal::progress(&title, what);

@@ -13,6 +13,7 @@ use vtepd_perf::summary::Summary;
 
 use crate::system::api::Api;
 use crate::system::cores::{CoreTicks, ThreadTime};
+use crate::system::interrupt;
 use crate::system::telemetry::Telemetry;
 
 /// The most packets that may be missing, as a share: those under way between two
@@ -148,6 +149,7 @@ impl Subject<'_> {
         let clock = quanta::Clock::new();
         let begin = self.now(&clock)?;
         std::thread::sleep(LASTS);
+        interrupt::check()?;
         Ok(Sample::between(&begin, &self.now(&clock)?))
     }
 

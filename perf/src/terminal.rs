@@ -12,7 +12,8 @@ pub fn progress(title: &str, what: &str) {
     eprintln!("  {title}: {what}");
 }
 
-fn range(summary: Option<Summary>, digits: usize) -> String {
+/// Median, least and greatest.
+pub fn range(summary: Option<Summary>, digits: usize) -> String {
     summary.map_or("-".to_owned(), |s| {
         format!(
             "{:.digits$} ({:.digits$}-{:.digits$})",

@@ -47,6 +47,8 @@ pub struct Cloud {
     pub flows: u32,
     /// Of the order.
     pub seed: u64,
+    /// The most frames that are sent over and over: [`MOST_KEPT`] or fewer.
+    pub most_kept: usize,
 }
 
 /// An address and port outside that stands for one inside.
@@ -190,7 +192,7 @@ impl Cloud {
     #[must_use]
     pub fn kept(&self) -> Vec<u32> {
         let mut order = self.order();
-        order.truncate(MOST_KEPT);
+        order.truncate(self.most_kept);
         order
     }
 
@@ -198,7 +200,7 @@ impl Cloud {
     /// [second underlay](super::fabric::SECOND_UPLINK).
     #[must_use]
     pub fn has_others(&self) -> bool {
-        self.order().len() > MOST_KEPT
+        self.order().len() > self.most_kept
     }
 
     fn station(&self, flow: u32) -> u32 {
@@ -473,6 +475,7 @@ mod tests {
             inside,
             flows,
             seed: 7,
+            most_kept: MOST_KEPT,
         }
     }
 

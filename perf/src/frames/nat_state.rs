@@ -115,7 +115,7 @@ pub fn floating_ips(cloud: &Cloud, stations: Range<u32>) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::nat::Translation;
+    use super::super::nat::{MOST_KEPT, Translation};
     use super::*;
 
     fn cloud(translation: Translation, inside: Side) -> Cloud {
@@ -124,6 +124,7 @@ mod tests {
             inside,
             flows: 1000,
             seed: 7,
+            most_kept: MOST_KEPT,
         }
     }
 

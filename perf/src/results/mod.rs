@@ -7,6 +7,7 @@
 //! ```
 
 pub mod churn;
+pub mod comparison;
 pub mod forwarding;
 pub mod latency;
 pub mod load;
@@ -19,6 +20,7 @@ pub mod tables;
 use serde::{Deserialize, Serialize};
 
 pub use churn::Churn;
+pub use comparison::Comparison;
 pub use forwarding::{Nat, Row};
 pub use latency::Latency;
 pub use load::Load;
@@ -50,4 +52,6 @@ pub struct Results {
     pub routes: Option<Routes>,
     /// `--tables`.
     pub tables: Option<Tables>,
+    /// `perf/compare`.
+    pub comparison: Option<Comparison>,
 }

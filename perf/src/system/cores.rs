@@ -47,12 +47,21 @@ impl CoreTicks {
 
 /// The id of a thread by its name.
 pub fn thread(pid: u32, name: &str) -> Result<u32> {
+    thread_that(pid, name, |own| own == name)
+}
+
+/// The same by how its name begins.
+pub fn thread_like(pid: u32, name: &str) -> Result<u32> {
+    thread_that(pid, name, |own| own.starts_with(name))
+}
+
+fn thread_that(pid: u32, name: &str, is_it: impl Fn(&str) -> bool) -> Result<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
         .with_context(|| format!("the process {pid} has gone"))?;
     for task in tasks.flatten() {
         let comm = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
         let id = task.file_name().to_str().and_then(|id| id.parse().ok());
-        if let (true, Some(id)) = (comm.trim() == name, id) {
+        if let (true, Some(id)) = (is_it(comm.trim()), id) {
             return Ok(id);
         }
     }

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod cores;
 pub mod huge_pages;
+pub mod interrupt;
 pub mod machine;
 pub mod process;
 pub mod telemetry;

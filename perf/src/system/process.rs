@@ -49,6 +49,7 @@ impl Process {
     ) -> Result<Duration> {
         let start = Instant::now();
         while !is_true() {
+            super::interrupt::check()?;
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} has ended ({status}): {}", self.name, self.last_words());
             }

@@ -64,7 +64,8 @@ pub enum Device {
 }
 
 impl Device {
-    fn devargs(&self, name: &str) -> String {
+    /// As DPDK spells it, by a name.
+    pub fn devargs(&self, name: &str) -> String {
         match self {
             Self::Null => format!("net_null_{name},no-rx=1"),
             Self::Repeats(file) => {

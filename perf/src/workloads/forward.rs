@@ -45,9 +45,10 @@ pub struct Run<'a> {
 pub struct Prepared<'a> {
     run: Run<'a>,
     folder: tempfile::TempDir,
-    setup: Setup,
-    frames: PathBuf,
-    introductions: PathBuf,
+    pub setup: Setup,
+    pub frames: PathBuf,
+    /// What the VTEPs say of themselves.
+    pub introductions: PathBuf,
     _huge: HugePages,
 }
 
@@ -166,15 +167,21 @@ impl<'a> Prepared<'a> {
         Ok((self.start_to(Device::Records(file.clone()))?, file))
     }
 
-    fn start_to(&self, access: Device) -> Result<Running> {
-        let mut setup = self.setup.clone();
-        (setup.uplink, setup.access) = match self.run.flows.direction() {
+    /// The underlay's and the access device that forward for ever. Of `decap`, frames go to the
+    /// one given.
+    pub fn repeating(&self, access: Device) -> (Device, Device) {
+        match self.run.flows.direction() {
             Direction::Decap => (Device::Repeats(self.frames.clone()), access),
             Direction::Encap => (
                 Device::Plays(self.introductions.clone(), None),
                 Device::Repeats(self.frames.clone()),
             ),
-        };
+        }
+    }
+
+    fn start_to(&self, access: Device) -> Result<Running> {
+        let mut setup = self.setup.clone();
+        (setup.uplink, setup.access) = self.repeating(access);
         let mut daemon = Vtepd::start(&setup)?;
         let flows = self.run.flows;
         if flows.direction() == Direction::Encap {

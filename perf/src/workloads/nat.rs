@@ -47,7 +47,7 @@ pub enum Way {
 }
 
 /// What reaches the stations, and the way.
-fn label(cloud: &Cloud, way: Way) -> Label {
+pub fn label(cloud: &Cloud, way: Way) -> Label {
     let inside = match cloud.inside {
         Side::Remote => "vxlan",
         Side::Local => "vlan",
@@ -264,12 +264,17 @@ impl Prepared {
         Ok(())
     }
 
-    fn start_out(&self) -> Result<Running> {
+    /// What opens the sessions beside those of the frames that are kept.
+    pub fn others(&self) -> Option<Device> {
+        let others = || Device::Plays(self.beside(), None);
+        self.cloud.has_others().then(others)
+    }
+
+    /// Starts a daemon that stations send to for ever, and waits until it has all sessions.
+    pub fn start_out(&self) -> Result<Running> {
         let inside = Device::Repeats(self.kept.clone());
         let mut setup = self.setup(self.setup.kept_frames, inside, Device::Null);
-        if self.cloud.has_others() {
-            setup.second_uplink = Some(Device::Plays(self.beside(), None));
-        }
+        setup.second_uplink = self.others();
         let mut daemon = Vtepd::start(&setup)?;
         self.wait_for_sessions(&mut daemon)?;
         let (inside, outside) = self.devices();
