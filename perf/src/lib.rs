@@ -9,6 +9,7 @@
 //! The programs that run daemons and read clocks are in the binary; nothing here
 //! touches the system.
 
+pub mod document;
 pub mod frames;
 pub mod results;
 pub mod summary;

@@ -2,6 +2,7 @@
 
 mod compare;
 mod options;
+mod report;
 mod run;
 mod sampling;
 mod system;
@@ -23,6 +24,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Run(options) => run_and_print(&options),
         Command::Smoke => run_and_print(&Run::parse_from(SMOKE.split_whitespace())),
+        Command::Report(options) => report::write(&options),
         Command::Tables(options) => compare_tables(&options),
         Command::Compare(opponent) => compare::run(&opponent),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vtepd_perf::frames::dvr::{MOST_ROUTERS, MOST_STATIONS};
+use vtepd_perf::frames::flood::MOST_VTEPS;
 use vtepd_perf::frames::nat::MOST_FLOATING;
 
 use crate::compare::Opponent;
@@ -25,12 +26,24 @@ pub enum Command {
     /// Runs a small size of every workload, to see that what comes out is right; the figures
     /// say nothing. Takes about a minute.
     Smoke,
+    /// Makes docs/performance.md and its plots of results.
+    Report(ReportArgs),
     /// Compares the MAC table with HashMap and, where built with it, rte_hash, and the routes
     /// with a prefix trie.
     Tables(TablesArgs),
     /// Runs workloads in turns with another program, and prints how many times as fast ours is.
     #[command(subcommand)]
     Compare(Opponent),
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// What `run --json` and `tables --json` have written; of what is in several of them, the last counts.
+    #[arg(default_value = "perf/results/run.json")]
+    pub results: Vec<PathBuf>,
+    /// Where the pages go.
+    #[arg(long, default_value = "docs")]
+    pub docs: PathBuf,
 }
 
 #[derive(Args)]
@@ -71,6 +84,9 @@ pub struct Run {
     /// Routers of routed.
     #[arg(long, value_delimiter = ',', default_value = "1,1k", value_parser = routed_routers)]
     pub routed_routers: Vec<u32>,
+    /// VTEPs of flood.
+    #[arg(long, value_delimiter = ',', default_value = "16,128", value_parser = vteps)]
+    pub vteps: Vec<u32>,
     /// Sessions of snat.
     #[arg(long, value_delimiter = ',', default_value = "1,64k,1M,4M", value_parser = sessions)]
     pub sessions: Vec<u32>,
@@ -124,6 +140,8 @@ pub enum Name {
     Routed,
     /// What another host has routed to stations of this one.
     DvrIn,
+    /// Broadcasts to many VTEPs.
+    Flood,
     /// Decap while the MAC table changes.
     Churn,
     /// A million ports by REST, and a restart.
@@ -168,6 +186,10 @@ pub fn size(text: &str) -> Result<u32, String> {
     within(text, 16..=64_000_000)
 }
 
+fn vteps(text: &str) -> Result<u32, String> {
+    within(text, 1..=MOST_VTEPS)
+}
+
 pub fn neighbours(text: &str) -> Result<u32, String> {
     within(text, 16..=MOST_STATIONS)
 }
@@ -202,7 +224,7 @@ fn within(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
 
 /// A small size of everything but the floor, which is testpmd's; one second of each, whatever
 /// else the machine does.
-pub const SMOKE: &str = "smoke decap encap routed dvr-in churn load routes snat fip new-sessions --samples 0 \
+pub const SMOKE: &str = "smoke decap encap routed dvr-in flood churn load routes snat fip new-sessions --samples 0 \
      --macs 1k --neighbours 1k --changes 20k --ports 10k --routers 100 --full-table 10k --sessions 1,1k --floating-ips 1k \
      --new-sessions 64k";
 

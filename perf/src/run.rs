@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use vtepd_perf::frames::dvr::Routed;
+use vtepd_perf::frames::flood::Flood;
 use vtepd_perf::frames::nat::{Cloud, MOST_KEPT, Translation};
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::{Direction, Fabric, Flows, Workload, short};
@@ -104,7 +105,7 @@ fn bridged(run: &Run, direction: Direction, macs: u32, learning: bool) -> Worklo
     }
 }
 
-/// All sizes of the workloads with one way and a frame out for each that goes in.
+/// All sizes of the workloads with one way.
 fn one_way(run: &Run, wanted: &impl Fn(Name) -> bool) -> Vec<Box<dyn Flows>> {
     let mut all: Vec<Box<dyn Flows>> = Vec::new();
     for (name, direction) in [
@@ -132,6 +133,10 @@ fn one_way(run: &Run, wanted: &impl Fn(Name) -> bool) -> Vec<Box<dyn Flows>> {
     }
     for &stations in run.neighbours.iter().filter(|_| wanted(Name::DvrIn)) {
         all.push(routed(Direction::Decap, 1, stations));
+    }
+    for &vteps in run.vteps.iter().filter(|_| wanted(Name::Flood)) {
+        let seed = run.seed;
+        all.push(Box::new(Flood { vteps, seed }));
     }
     all
 }

@@ -42,6 +42,8 @@ pub struct Subject<'a> {
     pub source: u16,
     /// The device it sends to.
     pub sink: u16,
+    /// Packets it sends for each that it receives.
+    pub copies: u32,
     /// Its stages, if it is our daemon.
     pub api: Option<&'a Api>,
 }
@@ -69,11 +71,12 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn between(begin: &Moment, end: &Moment) -> Self {
+    fn between(begin: &Moment, end: &Moment, copies: u32) -> Self {
         let seconds = end.at.duration_since(begin.at).as_secs_f64();
         let sent = (end.sent - begin.sent).max(1) as f64;
-        let received = (end.received - begin.received).max(1) as f64;
-        let packets = (end.packets - begin.packets).max(1) as f64;
+        let copies = f64::from(copies);
+        let received = (end.received - begin.received).max(1) as f64 * copies;
+        let packets = (end.packets - begin.packets).max(1) as f64 * copies;
         let ran = (end.thread.ran - begin.thread.ran).as_secs_f64() / seconds;
         // A worker that is interrupted is so in proportion to the stages' times.
         let stage = |((name, begin), (_, end)): (&(String, u64), &(String, u64))| {
@@ -150,7 +153,7 @@ impl Subject<'_> {
         let begin = self.now(&clock)?;
         std::thread::sleep(LASTS);
         interrupt::check()?;
-        Ok(Sample::between(&begin, &self.now(&clock)?))
+        Ok(Sample::between(&begin, &self.now(&clock)?, self.copies))
     }
 
     /// Takes one that lasts until nearly so many packets have been sent since the start; `None`
@@ -168,7 +171,7 @@ impl Subject<'_> {
             end = Some(now);
         }
         let end = end.filter(|end| end.at.duration_since(begin.at) >= SHORTEST);
-        Ok(end.map(|end| Sample::between(&begin, &end)))
+        Ok(end.map(|end| Sample::between(&begin, &end, self.copies)))
     }
 
     /// Takes samples until so many were quiet, but not for ever: at most six times

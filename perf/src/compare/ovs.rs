@@ -306,6 +306,7 @@ impl Forwarding for Running {
             telemetry: &self.telemetry,
             source: self.source,
             sink: self.sink,
+            copies: 1,
             api: None,
         }
     }

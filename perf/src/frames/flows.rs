@@ -56,9 +56,17 @@ pub trait Flows {
     fn seed(&self) -> u64;
     /// The frame that a flow sends.
     fn frame(&self, flow: u32) -> Vec<u8>;
+    /// How many frames come out for each that goes in.
+    fn copies(&self) -> u32 {
+        1
+    }
     /// The frame that must come out for it, our MAC and, on a tunnel, the source port being
-    /// left out (zero).
+    /// left out (zero); the first one, if there are several.
     fn expected(&self, flow: u32) -> Vec<u8>;
+    /// All that must come out for it, in whatever order.
+    fn all_expected(&self, flow: u32) -> Vec<Vec<u8>> {
+        vec![self.expected(flow)]
+    }
     /// The transactions that make the stations known.
     fn transactions(&self) -> Box<dyn Iterator<Item = String> + '_>;
     /// Entries of the MAC table when every source has been learned; `None` if none is.
@@ -88,16 +96,25 @@ impl dyn Flows + '_ {
     pub fn check(&self, received: Received<'_>) -> Result<u64, String> {
         let mut ports = HashMap::new();
         let mut order = self.order().into_iter();
+        let mut due: (u32, Vec<Vec<u8>>) = (0, Vec::new());
         let mut count = 0;
         for (position, frame) in received.enumerate() {
             let frame = frame.map_err(|error| error.to_string())?;
-            let flow = order.next();
-            let flow = flow.ok_or("more frames came out than went in")?;
-            self.check_frame(flow, frame, &mut ports)
-                .map_err(|what| format!("frame {position} (flow {flow}): {what}"))?;
+            if due.1.is_empty() {
+                let flow = order.next();
+                let flow = flow.ok_or("more frames came out than went in")?;
+                due = (flow, self.all_expected(flow));
+            }
+            let (flow, expected) = (due.0, &mut due.1);
+            let at = self.check_one(flow, frame, expected, &mut ports);
+            let at = at.map_err(|what| format!("frame {position} (flow {flow}): {what}"))?;
+            expected.swap_remove(at);
             count += 1;
         }
-        Ok(count)
+        match due.1.len() {
+            0 => Ok(count),
+            missing => Err(format!("{missing} frames of the last flow are missing")),
+        }
     }
 
     /// Compares what came out for the frames sent over and over, from the first one
@@ -137,9 +154,21 @@ impl dyn Flows + '_ {
     pub fn check_frame(
         &self,
         flow: u32,
-        mut frame: Vec<u8>,
+        frame: Vec<u8>,
         ports: &mut HashMap<u32, u16>,
     ) -> Result<(), String> {
+        self.check_one(flow, frame, &self.all_expected(flow), ports)
+            .map(drop)
+    }
+
+    /// Which of the expected ones a frame is.
+    fn check_one(
+        &self,
+        flow: u32,
+        mut frame: Vec<u8>,
+        expected: &[Vec<u8>],
+        ports: &mut HashMap<u32, u16>,
+    ) -> Result<usize, String> {
         craft::verify(&frame).map_err(|what| format!("does not hold: {what:?}"))?;
         if self.direction() == Direction::Encap {
             let port = tunnel::take_off_choices(&mut frame)?;
@@ -147,7 +176,11 @@ impl dyn Flows + '_ {
                 return Err(format!("outer source port {port}"));
             }
         }
-        same(&frame, &self.expected(flow))
+        if let [only] = expected {
+            return same(&frame, only).map(|()| 0);
+        }
+        let at = expected.iter().position(|one| *one == frame);
+        at.ok_or_else(|| format!("it is none of the {} copies due", expected.len()))
     }
 }
 

@@ -6,6 +6,7 @@
 //!  [`flows`]     what all flows have: frames in, frames out, and their comparison
 //!  [`workload`]  stations that send to each other
 //!  [`dvr`]       stations behind distributed routers
+//!  [`flood`]     broadcasts, a copy for each VTEP
 //!  [`state`]     the same as REST documents
 //!  [`nat`]       stations behind routers that translate: the same three of them
 //!  [`nat_state`]
@@ -17,6 +18,7 @@
 
 pub mod dvr;
 pub mod fabric;
+pub mod flood;
 pub mod flows;
 pub mod nat;
 pub mod nat_state;

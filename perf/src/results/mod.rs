@@ -13,6 +13,7 @@ pub mod latency;
 pub mod load;
 pub mod machine;
 pub mod measured;
+mod merge;
 pub mod routes;
 pub mod scale;
 pub mod tables;

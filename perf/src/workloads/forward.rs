@@ -1,5 +1,4 @@
-//! Workloads of one way, a frame out for each that goes in (`decap`, `encap`, `routed`,
-//! `dvr-in`), and `io` beside them.
+//! Workloads of one way (`decap`, `encap`, `routed`, `dvr-in`, `flood`), and `io` beside them.
 //!
 //! ```text
 //!   state by REST ─► stop ─► play the file once, compare what comes out
@@ -139,11 +138,9 @@ impl<'a> Prepared<'a> {
         let compared = flows.check(&mut received).map_err(anyhow::Error::msg);
         let compared =
             compared.with_context(|| format!("what came out is wrong; drops: {drops:?}"))?;
-        if compared != flows.order().len() as u64 {
-            bail!(
-                "{compared} frames came out of {}; drops: {drops:?}",
-                flows.order().len()
-            );
+        let due = flows.order().len() as u64 * u64::from(flows.copies());
+        if compared != due {
+            bail!("{compared} frames came out of {due}; drops: {drops:?}");
         }
         Ok(compared)
     }
@@ -197,7 +194,11 @@ impl<'a> Prepared<'a> {
             })?;
         }
         let (source, sink) = self.ports();
-        Running::new(daemon, source, sink)
+        let copies = flows.copies();
+        Ok(Running {
+            copies,
+            ..Running::new(daemon, source, sink)?
+        })
     }
 }
 
@@ -216,6 +217,7 @@ pub fn floor(
         telemetry: testpmd.telemetry(),
         source: 0,
         sink: 1,
+        copies: 1,
         api: None,
     };
     subject.samples(samples, &|what| progress(&format!("io: {what}")))
@@ -228,12 +230,14 @@ pub struct Running {
     worker: u32,
     source: u16,
     sink: u16,
+    copies: u32,
 }
 
 impl Running {
     /// One that receives from one device and sends to another.
     pub fn new(daemon: Vtepd, source: u16, sink: u16) -> Result<Self> {
         Ok(Self {
+            copies: 1,
             telemetry: daemon.telemetry()?,
             worker: daemon.worker()?,
             daemon,
@@ -250,6 +254,7 @@ impl Running {
             telemetry: &self.telemetry,
             source: self.source,
             sink: self.sink,
+            copies: self.copies,
             api: Some(self.daemon.api()),
         }
     }
@@ -260,7 +265,8 @@ pub fn run(program: &Path, run: Run<'_>, with_io: bool, progress: &dyn Fn(&str))
     let prepared = Prepared::new(program, run, progress)?;
     progress("comparing");
     let compared = prepared.compare()?;
-    let io = match with_io {
+    // Testpmd copies nothing: there is no floor of copies.
+    let io = match with_io && run.flows.copies() == 1 {
         true => Some(floor(
             &prepared.setup,
             &prepared.frames,
