@@ -1,6 +1,7 @@
 //! `vtepd-perf`: runs the workloads and prints what they cost.
 
 mod compare;
+mod export;
 mod options;
 mod report;
 mod run;
@@ -25,6 +26,7 @@ fn main() -> Result<()> {
         Command::Run(options) => run_and_print(&options),
         Command::Smoke => run_and_print(&Run::parse_from(SMOKE.split_whitespace())),
         Command::Report(options) => report::write(&options),
+        Command::Frames(options) => export::run(&options),
         Command::Tables(options) => compare_tables(&options),
         Command::Compare(opponent) => compare::run(&opponent),
     }

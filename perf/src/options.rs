@@ -9,6 +9,7 @@ use vtepd_perf::frames::flood::MOST_VTEPS;
 use vtepd_perf::frames::nat::MOST_FLOATING;
 
 use crate::compare::Opponent;
+use crate::export;
 use crate::system::vtepd;
 
 /// Measures vtepd on this machine: one worker on core 1, everything else on core 0.
@@ -31,6 +32,9 @@ pub enum Command {
     /// Compares the MAC table with HashMap and, where built with it, rte_hash, and the routes
     /// with a prefix trie.
     Tables(TablesArgs),
+    /// Writes the frames of a workload, and the state that makes its stations known, for traffic
+    /// generators and boxes elsewhere.
+    Frames(export::Frames),
     /// Runs workloads in turns with another program, and prints how many times as fast ours is.
     #[command(subcommand)]
     Compare(Opponent),

@@ -232,6 +232,21 @@ impl Cloud {
         port as u16
     }
 
+    /// What a flow is translated to where its port is kept: by floating IPs always, and by a router
+    /// with one address and one worker, which has all ports to itself.
+    #[must_use]
+    pub fn kept_outside(&self, flow: u32) -> Outside {
+        let address = match self.translation {
+            Translation::FloatingIp => self.floating_ip(self.station(flow)),
+            // Every router has one.
+            _ => self
+                .addresses_of(self.network(flow))
+                .next()
+                .unwrap_or(EXTERNAL),
+        };
+        (address, self.port(flow))
+    }
+
     fn remote(&self, flow: u32) -> Ipv4Addr {
         Ipv4Addr::from(REMOTES | flow & 0x7fff)
     }
@@ -559,6 +574,18 @@ mod tests {
             }
             let greatest = times.values().copied().max().unwrap();
             assert!(greatest <= most && (most == 1) == (greatest == 1));
+        }
+    }
+
+    #[test]
+    fn where_ports_are_kept_no_two_flows_look_the_same() {
+        for translation in [Translation::Snat, Translation::FloatingIp] {
+            let cloud = cloud(translation, Side::Remote, 64_000);
+            let mapping: Mapping = (0..64_000).map(|flow| cloud.kept_outside(flow)).collect();
+            let mut both = mapping.iter().zip(0..);
+            assert!(both.all(|(outside, flow)| cloud.may_choose(flow, *outside)));
+            assert_eq!(cloud.exchanged(&mapping), 0);
+            cloud.check_unique(&mapping).unwrap();
         }
     }
 
