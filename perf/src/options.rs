@@ -109,7 +109,10 @@ pub struct Run {
     /// Quiet one-second samples of each; 0: one, quiet or not.
     #[arg(long, default_value_t = 5)]
     pub samples: usize,
-    /// Changes of the MAC table a second, of churn.
+    /// Changes of the MAC table a second by a writer in the worker's process, of churn.
+    #[arg(long, default_value = "1M", value_parser = size)]
+    pub changes_inside: u32,
+    /// Changes of the MAC table a second by REST, of churn.
     #[arg(long, default_value = "100k", value_parser = size)]
     pub changes: u32,
     /// Ports of load.

@@ -41,9 +41,13 @@ pub fn run_all(run: &Run, results: &mut Results) -> Result<()> {
             flows: &bridged(run, Direction::Decap, CHURN_MACS, false),
             samples: run.samples,
         };
-        let progress = |what: &str| terminal::progress("churn", what);
-        let done = churn::run(&program, one, run.changes, &progress);
-        results.churn.push(done.context("churn")?);
+        let progress = |what: &str| terminal::progress("churn by REST", what);
+        let done = churn::rest::run(&program, one, run.changes, &progress);
+        results.churn.push(done.context("churn by REST")?);
+        let progress = |what: &str| terminal::progress("churn inside", what);
+        let workload = bridged(run, Direction::Decap, CHURN_MACS, false);
+        let done = churn::inside::run(workload, run.changes_inside, run.samples, &progress);
+        results.churn.push(done.context("churn inside")?);
     }
     if wanted(Name::Load) {
         let size = load::Size {

@@ -71,7 +71,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn between(begin: &Moment, end: &Moment, copies: u32) -> Self {
+    /// What was between two moments.
+    pub fn between(begin: &Moment, end: &Moment, copies: u32) -> Self {
         let seconds = end.at.duration_since(begin.at).as_secs_f64();
         let sent = (end.sent - begin.sent).max(1) as f64;
         let copies = f64::from(copies);
@@ -103,17 +104,27 @@ impl Sample {
 }
 
 /// The state of all counters at one moment.
-struct Moment {
-    at: Instant,
-    tsc: u64,
-    sent: u64,
-    received: u64,
-    thread: ThreadTime,
-    core: CoreTicks,
-    other: CoreTicks,
-    stages: Vec<(String, u64)>,
-    packets: u64,
-    dropped: u64,
+pub struct Moment {
+    /// When.
+    pub at: Instant,
+    /// The time stamp counter.
+    pub tsc: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets received.
+    pub received: u64,
+    /// The worker's time.
+    pub thread: ThreadTime,
+    /// Its core's.
+    pub core: CoreTicks,
+    /// That of core 0.
+    pub other: CoreTicks,
+    /// Cycles by stage.
+    pub stages: Vec<(String, u64)>,
+    /// Packets that the stages took in.
+    pub packets: u64,
+    /// Packets dropped.
+    pub dropped: u64,
 }
 
 impl Subject<'_> {
