@@ -1,6 +1,5 @@
 //! Open vSwitch on the frames and devices of a workload of ours.
 
-use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -8,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tempfile::TempDir;
-use vtepd_perf::frames::fabric::{ACCESS, SECOND_UPLINK, UPLINK};
+use vtepd_perf::frames::fabric::{ACCESS, UPLINK};
 use vtepd_perf::frames::nat::{Cloud, is_forwarded};
+use vtepd_perf::frames::order::in_order;
 use vtepd_perf::frames::state::Side;
-use vtepd_perf::frames::workload::INNER;
 use vtepd_perf::frames::{Direction, Fabric, Flows, pcap};
 
 use super::contender::{Contender, Forwarding, waited_for_packets};
@@ -21,12 +20,9 @@ use crate::sampling::Subject;
 use crate::system::huge_pages::HugePages;
 use crate::system::interrupt;
 use crate::system::telemetry::Telemetry;
-use crate::system::vtepd::Device;
+use crate::system::vtepd::{Device, Named};
 use crate::workloads::{forward, nat};
 
-/// Where a frame has the number of its flow: the first bytes after the headers, and so many
-/// from its end.
-const FROM_END: usize = INNER - 14 - 20 - 8;
 /// Its caches are warm when so long no packet had to look further than into them.
 const CALM: Duration = Duration::from_secs(2);
 /// Between two looks.
@@ -35,9 +31,6 @@ const STEP: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Huge pages beyond its packet pool, MiB.
 const SPARE_MB: u64 = 128;
-
-/// A device and the name that ours has it by.
-type Named = (&'static str, Device);
 
 /// Open vSwitch and what it is to do.
 pub struct OpenVSwitch<'a> {
@@ -143,8 +136,7 @@ impl<'a> OpenVSwitch<'a> {
             }
             Work::Translate(prepared) => {
                 let mut devices = vec![(sink, Device::Null)];
-                let others = prepared.others().map(|others| (SECOND_UPLINK, others));
-                devices.extend(others);
+                devices.extend(prepared.others());
                 devices.push((source, Device::Repeats(prepared.kept.clone())));
                 devices
             }
@@ -334,73 +326,5 @@ impl Forwarding for Running {
 
     fn stop(self: Box<Self>) -> Result<()> {
         self.switch.stop()
-    }
-}
-
-/// Frames by the flows that an order names. Open vSwitch sends those of a burst flow by flow.
-///
-/// # Errors
-/// One is missing; there are too many.
-fn in_order(
-    frames: impl Iterator<Item = io::Result<Vec<u8>>>,
-    order: &[u32],
-) -> Result<Vec<Vec<u8>>, String> {
-    let mut by_flow: HashMap<u32, VecDeque<Vec<u8>>> = HashMap::new();
-    for (position, frame) in frames.enumerate() {
-        let frame = frame.map_err(|error| error.to_string())?;
-        let number = number(&frame).ok_or_else(|| format!("frame {position} has no number"))?;
-        by_flow.entry(number).or_default().push_back(frame);
-    }
-    let mut sorted = Vec::with_capacity(order.len());
-    for flow in order {
-        let frame = by_flow.get_mut(flow).and_then(VecDeque::pop_front);
-        sorted.push(frame.ok_or_else(|| format!("a frame of flow {flow} is missing"))?);
-    }
-    match by_flow.iter().find(|(_, frames)| !frames.is_empty()) {
-        None => Ok(sorted),
-        Some((flow, frames)) => Err(format!("flow {flow} has {} frames too many", frames.len())),
-    }
-}
-
-/// The number of a frame's flow.
-fn number(frame: &[u8]) -> Option<u32> {
-    let payload = frame.get(frame.len().checked_sub(FROM_END)?..)?;
-    Some(u32::from_be_bytes(*payload.first_chunk()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use vtepd_perf::frames::Workload;
-
-    use super::*;
-
-    #[test]
-    fn frames_come_into_order_and_none_is_lost_or_doubled() {
-        let workload = Workload {
-            fabric: Fabric::SMALL,
-            direction: Direction::Decap,
-            macs: 1000,
-            seed: 7,
-            learning: false,
-        };
-        let flows: &dyn Flows = &workload;
-        let order = flows.order();
-        let out = || {
-            let mut mixed = order.clone();
-            mixed.sort_unstable();
-            mixed.into_iter().map(|flow| Ok(flows.expected(flow)))
-        };
-        let sorted = in_order(out(), &order).unwrap();
-        let mut sorted = sorted.into_iter().map(Ok);
-        assert_eq!(flows.check(&mut sorted), Ok(order.len() as u64));
-        assert!(
-            in_order(out().skip(1), &order)
-                .unwrap_err()
-                .contains("missing")
-        );
-        let more = out().chain(out().take(1));
-        assert!(in_order(more, &order).unwrap_err().contains("too many"));
-        let short = out().chain([Ok(vec![0; 8])]);
-        assert!(in_order(short, &order).unwrap_err().contains("no number"));
     }
 }

@@ -22,7 +22,7 @@ use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::{Direction, Flows};
 use vtepd_wire::Mac;
 
-use super::switch::{ACCESS_PORT, OUTSIDE_PORT, tunnel_port};
+use super::switch::{ACCESS_PORT, OUTSIDE_PORT, SECOND_ACCESS_PORT, tunnel_port};
 
 /// Bytes of the headers around an inner frame.
 const OUTER: usize = 14 + 20 + 8 + 8;
@@ -93,8 +93,9 @@ pub fn translated(cloud: &Cloud) -> Vec<String> {
     let (outside, inside) = match cloud.inside {
         Side::Remote => (ACCESS_PORT, (0..fabric.vteps).map(from_tunnel).collect()),
         Side::Local => {
-            let access = format!("table=0,in_port={ACCESS_PORT},actions=resubmit(,5)");
-            (OUTSIDE_PORT, vec![access])
+            let access = |port| format!("table=0,in_port={port},actions=resubmit(,5)");
+            let both = [ACCESS_PORT, SECOND_ACCESS_PORT];
+            (OUTSIDE_PORT, both.map(access).to_vec())
         }
     };
     let mut lines: Vec<String> = inside;

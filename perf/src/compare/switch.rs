@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use vtepd_perf::frames::Fabric;
 use vtepd_perf::frames::fabric::{
-    ACCESS, OWN_VTEP, SECOND_UPLINK, UNDERLAY_PREFIX, UPLINK, UPLINK_MAC,
+    ACCESS, OWN_VTEP, SECOND_ACCESS, SECOND_UPLINK, UNDERLAY_PREFIX, UPLINK, UPLINK_MAC,
 };
 
 use crate::system::cores;
@@ -58,6 +58,8 @@ const PHYSICAL: &str = "br-phy";
 pub const ACCESS_PORT: u32 = 1;
 /// The number of the other device there, without tunnels.
 pub const OUTSIDE_PORT: u32 = 2;
+/// The number of a second access device there.
+pub const SECOND_ACCESS_PORT: u32 = 3;
 /// The number of the first VTEP's port there.
 const FIRST_TUNNEL: u32 = 100;
 
@@ -215,6 +217,7 @@ impl Switch {
     pub fn add_device(&self, name: &str, device: &Device) -> Result<u16> {
         let (bridge, number) = match name {
             ACCESS => (INTEGRATION, ACCESS_PORT),
+            SECOND_ACCESS => (INTEGRATION, SECOND_ACCESS_PORT),
             UPLINK if self.tunnels => (PHYSICAL, 1),
             SECOND_UPLINK if self.tunnels => (PHYSICAL, 2),
             UPLINK => (INTEGRATION, OUTSIDE_PORT),

@@ -128,6 +128,9 @@ pub const SECOND_UNDERLAY: &str = "172.21.0.1/16";
 /// The MAC of its device, the second `net_pcap` device of a process.
 pub const SECOND_UPLINK_MAC: Mac = Mac([2, b'p', b'c', b'a', b'p', 1]);
 
+/// The device and interface of more local stations, where there is one.
+pub const SECOND_ACCESS: &str = "acc1";
+
 /// Our VTEP address.
 pub const OWN_VTEP: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 /// Its prefix: all VTEPs are neighbours.

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use vtepd_wire::{Mac, craft};
 
-use super::fabric::{Fabric, SECOND_UPLINK_MAC, numbered};
+use super::fabric::{ACCESS, Fabric, SECOND_ACCESS, SECOND_UPLINK, SECOND_UPLINK_MAC, numbered};
 use super::order::order;
 use super::state::Side;
 use super::workload::{INNER, source_port};
@@ -192,15 +192,50 @@ impl Cloud {
     #[must_use]
     pub fn kept(&self) -> Vec<u32> {
         let mut order = self.order();
-        order.truncate(self.most_kept);
+        match self.second() {
+            Some(SECOND_ACCESS) => order.retain(|flow| self.home(self.station(*flow)) == ACCESS),
+            _ => order.truncate(self.most_kept),
+        }
         order
     }
 
-    /// True if there are flows beside those whose frames are kept: they begin on a
-    /// [second underlay](super::fabric::SECOND_UPLINK).
+    /// The frames of all flows beside those, as they come by the second device.
+    pub fn beside(&self) -> impl Iterator<Item = Vec<u8>> {
+        let is_beside =
+            |flow: &u32| self.inside == Side::Remote || self.home(self.station(*flow)) != ACCESS;
+        let order = self.order().into_iter().filter(is_beside);
+        order.map(|flow| match self.inside {
+            Side::Remote => self.sent_beside(flow),
+            Side::Local => self.sent(flow),
+        })
+    }
+
+    /// The device by which flows begin whose frames are not kept, if there are such: a second
+    /// underlay, or a second access device with stations of its own, as each is at home on one.
+    #[must_use]
+    pub fn second(&self) -> Option<&'static str> {
+        let name = match self.inside {
+            Side::Remote => SECOND_UPLINK,
+            Side::Local => SECOND_ACCESS,
+        };
+        self.has_others().then_some(name)
+    }
+
+    /// The access device that a local station is at home on.
+    #[must_use]
+    pub fn home(&self, station: u32) -> &'static str {
+        let each = self.flows.div_ceil(self.stations());
+        let first = self.most_kept / each as usize;
+        match self.has_others() && station as usize >= first {
+            true => SECOND_ACCESS,
+            false => ACCESS,
+        }
+    }
+
+    /// True if there are flows beside those whose frames are kept.
     #[must_use]
     pub fn has_others(&self) -> bool {
-        self.order().len() > self.most_kept
+        self.flows as usize > self.most_kept
     }
 
     fn station(&self, flow: u32) -> u32 {
@@ -718,6 +753,17 @@ mod tests {
         let beside = many.sent_beside(7);
         craft::verify(&beside).unwrap();
         assert_eq!(beside[6..], many.sent(7)[6..]);
+        assert_eq!(many.beside().count(), 1_500_000);
+        let local = Cloud {
+            most_kept: 100_000,
+            ..cloud(Translation::Snat, Side::Local, 1_000_000)
+        };
+        let kept = local.kept();
+        assert!((95_000..=100_000).contains(&kept.len()));
+        // No station is on both.
+        assert_eq!(local.beside().count() + kept.len(), 1_000_000);
+        let kept: HashSet<u32> = kept.iter().map(|flow| local.station(*flow)).collect();
+        assert!(kept.iter().all(|station| local.home(*station) == ACCESS));
         assert_ne!(beside[..6], many.sent(7)[..6]);
     }
 

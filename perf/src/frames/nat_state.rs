@@ -35,8 +35,19 @@ pub fn infrastructure(cloud: &Cloud) -> Value {
         "subnets": [{ "cidr": format!("{EXTERNAL}/{EXTERNAL_PREFIX}"), "gateway": NEXT_HOP, "dhcp": false }],
         "external": { "floating_ip_gateways": [{ "mac": FLOATING_MAC.to_string() }] },
     });
-    if cloud.has_others() {
-        put["interfaces"][SECOND_UPLINK] = json!({ "addresses": [SECOND_UNDERLAY] });
+    match cloud.second() {
+        Some(SECOND_UPLINK) => {
+            put["interfaces"][SECOND_UPLINK] = json!({ "addresses": [SECOND_UNDERLAY] });
+        }
+        Some(access) => {
+            put["interfaces"][access] = json!({});
+            for network in 0..fabric.networks {
+                let binding = json!({ "interface": access, "vlan": fabric.vlan(network) });
+                let bindings = &mut put["networks"][uuid(Kind::Network, network)]["bindings"];
+                *bindings = json!([bindings[0].take(), binding]);
+            }
+        }
+        None => {}
     }
     // The next hop would be asked for, and nobody is there to answer: it is named.
     put["ports"]["next-hop"] = json!({
@@ -82,7 +93,14 @@ fn router(network: u32) -> String {
 /// The transaction that makes stations.
 #[must_use]
 pub fn stations(cloud: &Cloud, stations: Range<u32>) -> String {
-    state::ports(cloud.fabric(), cloud.inside, stations, true)
+    let fabric = cloud.fabric();
+    let address = |station| match cloud.inside {
+        Side::Remote => fabric.remote_address(station),
+        Side::Local => fabric.local_address(station),
+    };
+    let address = |station| Some(address(station));
+    let home = |station| cloud.home(station);
+    state::ports_on(fabric, cloud.inside, stations, address, home)
 }
 
 /// The transaction that gives stations their floating IPs.
@@ -146,6 +164,29 @@ mod tests {
             }
             assert_eq!(addresses.len(), cloud.addresses() as usize);
         }
+    }
+
+    #[test]
+    fn stations_whose_frames_are_not_kept_are_on_another_device() {
+        let cloud = Cloud {
+            most_kept: 500,
+            ..cloud(Translation::Snat, Side::Local)
+        };
+        let put = &infrastructure(&cloud)["put"];
+        let second = cloud.second().unwrap();
+        assert!(put["interfaces"][second].is_object());
+        for network in 0..16 {
+            let network = &put["networks"][uuid(Kind::Network, network)];
+            let bindings = network["bindings"].as_array().unwrap();
+            assert_eq!(bindings.len(), 2);
+            assert_eq!(bindings[0]["vlan"], bindings[1]["vlan"]);
+        }
+        let stations: Value = serde_json::from_str(&stations(&cloud, 0..1000)).unwrap();
+        let ports = stations["put"]["ports"].as_object().unwrap().values();
+        assert_eq!(
+            ports.filter(|port| port["interface"] == second).count(),
+            500
+        );
     }
 
     #[test]

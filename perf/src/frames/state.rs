@@ -76,6 +76,18 @@ pub fn ports_at(
     stations: Range<u32>,
     address: impl Fn(u32) -> Option<Ipv4Addr>,
 ) -> String {
+    ports_on(fabric, side, stations, address, |_| ACCESS)
+}
+
+/// The same with local stations on several interfaces.
+#[must_use]
+pub fn ports_on(
+    fabric: Fabric,
+    side: Side,
+    stations: Range<u32>,
+    address: impl Fn(u32) -> Option<Ipv4Addr>,
+    interface: impl Fn(u32) -> &'static str,
+) -> String {
     let mut body = String::with_capacity(stations.len() * 280);
     body.push_str("{\"put\":{\"ports\":{");
     for station in stations {
@@ -105,7 +117,8 @@ pub fn ports_at(
             ),
             Side::Local => {
                 let vlan = fabric.vlan(network).unwrap_or_default();
-                write!(body, ",\"interface\":\"{ACCESS}\",\"vlan\":{vlan}}}")
+                let interface = interface(station);
+                write!(body, ",\"interface\":\"{interface}\",\"vlan\":{vlan}}}")
             }
         };
     }

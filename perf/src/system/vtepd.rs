@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vtepd_perf::frames::fabric::{ACCESS, LOCAL_HOST, SECOND_UPLINK, UPLINK};
+use vtepd_perf::frames::fabric::{ACCESS, LOCAL_HOST, UPLINK};
 
 use super::api::Api;
 use super::process::Process;
@@ -42,13 +42,16 @@ pub struct Setup {
     pub uplink: Device,
     /// What drives the access device.
     pub access: Device,
-    /// What drives the device of a second underlay, if there is one.
-    pub second_uplink: Option<Device>,
+    /// A third device, if there is one, and its name.
+    pub second: Option<Named>,
     /// Frames that devices keep; the pool has room to spare beyond.
     pub kept_frames: u32,
     /// Sessions that can be translated. Their memory is taken at the start.
     pub sessions: u32,
 }
+
+/// A device and its name.
+pub type Named = (&'static str, Device);
 
 /// A virtual device.
 #[derive(Clone, Debug)]
@@ -112,10 +115,9 @@ impl Setup {
             self.sessions,
             self.folder.join("state").display(),
         );
-        let second = self.second_uplink.iter();
         let devices = [(UPLINK, &self.uplink), (ACCESS, &self.access)]
             .into_iter()
-            .chain(second.map(|device| (SECOND_UPLINK, device)));
+            .chain(self.second.iter().map(|(name, device)| (*name, device)));
         for (name, device) in devices {
             // Writing to a string does not fail.
             let _ = write!(
@@ -139,6 +141,8 @@ pub struct Vtepd {
 pub const UPLINK_PORT: u16 = 0;
 /// See [`UPLINK_PORT`].
 pub const ACCESS_PORT: u16 = 1;
+/// See [`UPLINK_PORT`].
+pub const SECOND_PORT: u16 = 2;
 
 impl Vtepd {
     /// Starts it, without waiting.

@@ -64,7 +64,7 @@ impl<'a> Prepared<'a> {
             access: Device::Null,
             kept_frames,
             sessions: 0,
-            second_uplink: None,
+            second: None,
         };
         let prepared = Self {
             run,

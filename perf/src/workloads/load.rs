@@ -66,7 +66,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Load> 
         access: Device::Null,
         kept_frames: 0,
         sessions: 0,
-        second_uplink: None,
+        second: None,
     };
     let _huge = HugePages::take(setup.huge_pages_mb())?;
     progress("writing the requests");

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use vtepd_perf::frames::fabric::SECOND_ACCESS;
 use vtepd_perf::frames::nat::{Cloud, Mapping, Translation, is_forwarded};
+use vtepd_perf::frames::order::in_order;
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::workload::{introductions, unbound};
 use vtepd_perf::frames::{Label, nat_state, pcap};
@@ -26,7 +28,7 @@ use vtepd_perf::results::{Measured, Nat, Row};
 use super::forward::{self, Running};
 use crate::system::cores;
 use crate::system::huge_pages::HugePages;
-use crate::system::vtepd::{ACCESS_PORT, Device, Setup, UPLINK_PORT, Vtepd};
+use crate::system::vtepd::{ACCESS_PORT, Device, Named, SECOND_PORT, Setup, UPLINK_PORT, Vtepd};
 
 /// Stations or floating IPs of one transaction.
 const BATCH: u32 = 10_000;
@@ -98,7 +100,7 @@ impl Prepared {
             access: Device::Null,
             kept_frames: cloud.kept().len() as u32,
             sessions: cloud.sessions(),
-            second_uplink: cloud.has_others().then_some(Device::Null),
+            second: cloud.second().map(|name| (name, Device::Null)),
         };
         let prepared = Self {
             frames: folder.path().join("frames.pcap"),
@@ -114,8 +116,7 @@ impl Prepared {
         let kept = cloud.kept().into_iter().map(|flow| cloud.sent(flow));
         prepared.write(&prepared.kept, kept)?;
         if cloud.has_others() {
-            let all = cloud.order().into_iter();
-            prepared.write(&prepared.beside(), all.map(|flow| cloud.sent_beside(flow)))?;
+            prepared.write(&prepared.beside(), cloud.beside())?;
         }
         progress("loading");
         prepared.load()?;
@@ -135,7 +136,7 @@ impl Prepared {
         order.map(|flow| self.cloud.sent(flow))
     }
 
-    /// All that stations send, as it comes by the second underlay.
+    /// What stations send by the second device.
     fn beside(&self) -> PathBuf {
         self.path("beside.pcap")
     }
@@ -169,17 +170,46 @@ impl Prepared {
     /// translated to.
     pub fn compare_sent(&self) -> Result<Mapping> {
         let out = self.path("out.pcap");
-        let mut daemon = self.start(
-            0,
-            Device::Plays(self.frames.clone(), None),
-            Device::Records(out.clone()),
-        )?;
+        let (inside, second) = self.playing();
+        let mut setup = self.setup(0, inside, Device::Records(out.clone()));
+        setup.second = second;
+        let mut daemon = Vtepd::start(&setup)?;
         let (inside, _) = self.devices();
-        let drops = played(&mut daemon, inside, self.cloud.order().len())?;
+        let order = self.cloud.order();
+        let drops = match self.is_by_two() {
+            false => played(&mut daemon, inside, order.len())?,
+            true => {
+                let kept = self.cloud.kept().len();
+                played(&mut daemon, inside, kept)?;
+                played(&mut daemon, SECOND_PORT, order.len() - kept)?
+            }
+        };
         daemon.stop()?;
-        let mapping = self.cloud.check_sent(forwarded(&out)?);
+        let frames = forwarded(&out)?;
+        let mapping = match self.is_by_two() {
+            false => self.cloud.check_sent(frames),
+            // Nobody says whose turn it is.
+            true => in_order(frames, &order).and_then(|frames| {
+                self.cloud
+                    .check_sent(frames.into_iter().map(Ok::<_, String>))
+            }),
+        };
         let mapping = mapping.map_err(anyhow::Error::msg);
         mapping.with_context(|| format!("what went outside is wrong; drops: {drops:?}"))
+    }
+
+    /// Whether stations are at home on two devices.
+    fn is_by_two(&self) -> bool {
+        self.cloud.second() == Some(SECOND_ACCESS)
+    }
+
+    /// The device towards the stations and a second one that play all that stations send, once.
+    pub fn playing(&self) -> (Device, Option<Named>) {
+        let once = |file: &Path| Device::Plays(file.to_owned(), None);
+        match self.is_by_two() {
+            false => (once(&self.frames), self.setup.second.clone()),
+            true => (once(&self.kept), self.others()),
+        }
     }
 
     /// Plays the answers to a process after that which they answer, once, and compares what
@@ -265,16 +295,16 @@ impl Prepared {
     }
 
     /// What opens the sessions beside those of the frames that are kept.
-    pub fn others(&self) -> Option<Device> {
-        let others = || Device::Plays(self.beside(), None);
-        self.cloud.has_others().then(others)
+    pub fn others(&self) -> Option<Named> {
+        let others = |name| (name, Device::Plays(self.beside(), None));
+        self.cloud.second().map(others)
     }
 
     /// Starts a daemon that stations send to for ever, and waits until it has all sessions.
     pub fn start_out(&self) -> Result<Running> {
         let inside = Device::Repeats(self.kept.clone());
         let mut setup = self.setup(self.setup.kept_frames, inside, Device::Null);
-        setup.second_uplink = self.others();
+        setup.second = self.others();
         let mut daemon = Vtepd::start(&setup)?;
         self.wait_for_sessions(&mut daemon)?;
         let (inside, outside) = self.devices();

@@ -68,7 +68,7 @@ pub fn run(program: &Path, size: Size, progress: &dyn Fn(&str)) -> Result<Routes
         access: Device::Null,
         kept_frames: FRAMES,
         sessions: 0,
-        second_uplink: None,
+        second: None,
     };
     let _huge = HugePages::take(setup("").huge_pages_mb())?;
     progress("many routers");
