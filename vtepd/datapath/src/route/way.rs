@@ -150,6 +150,17 @@ pub(crate) enum NoWay<'v> {
     Vacant,
 }
 
+impl<'v> NoWay<'v> {
+    /// The same, when nobody but this gateway may say so.
+    pub(crate) fn said_by(self, gateway: &'v Gateway) -> Self {
+        match self {
+            Self::NoRoute(_) => Self::NoRoute(gateway),
+            Self::Expired(_) => Self::Expired(gateway),
+            other => other,
+        }
+    }
+}
+
 impl<'a, O: Observer> Decide<'a, O> {
     /// From a router's interface to the station or, through other routers of this host, to the
     /// gateway that the packet is for next. Each of them takes one from its TTL.

@@ -1,4 +1,7 @@
 //! From an external network to the inside.
+//!
+//! Whatever fails, the outside hears it from the gateway that the packet came to: routers further in have no
+//! addresses there.
 
 use core::net::IpAddr;
 
@@ -100,16 +103,18 @@ impl<'a, O: Observer> Decide<'a, O> {
         };
         let entry = Entry { vrf, hops, ..entry };
         match self.way_v4(entry, packet, &header) {
-            Ok(way) => self.leave_v4(
-                sent.frame,
-                sent.at,
-                packet,
-                checked,
-                &way,
-                Some(&sent.original),
-            ),
+            Ok(mut way) => {
+                way.last = entry.gateway;
+                let Sent {
+                    frame,
+                    at,
+                    original,
+                } = sent;
+                self.leave_v4(frame, at, packet, checked, &way, Some(&original))
+            }
             Err(no_way) => {
                 sent.original.restore(packet);
+                let no_way = no_way.said_by(entry.gateway);
                 self.no_way_v4(sent.frame, sent.at, packet, checked, no_way)
             }
         }
