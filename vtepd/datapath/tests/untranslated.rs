@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use common::*;
 use proptest::prelude::*;
+use vtepd_nat::{Settings, UnsolicitedSyn};
 use vtepd_tables::InterfaceIndex;
 use vtepd_tables::translation::{Description, Protocol, Rules};
 use vtepd_wire::craft::{self, Packet};
@@ -67,6 +68,17 @@ impl Role {
             Self::Central => vec![(ROUTER_1, own), (CENTRAL, central)],
             Self::Compute => vec![(ROUTER_1, own)],
         }
+    }
+
+    /// Has a host go by these rules.
+    fn publish(self, host: &mut Host, bits: u8) -> Vec<(u16, Description)> {
+        let rules = self.rules(&description(bits));
+        let compiled: Vec<_> = rules
+            .iter()
+            .map(|(router, rules)| Arc::new(Rules::new(vrf(*router), rules).unwrap()))
+            .collect();
+        host.publish_rules(public(), &compiled);
+        rules
     }
 
     fn host(self, whole: &Description) -> Host {
@@ -214,6 +226,36 @@ fn frame(packet: Packet, (from, to): (u8, u8), message: &Message) -> Vec<u8> {
     }
 }
 
+/// The frame of a step, and where it comes in.
+fn arrives(step: &Step) -> (InterfaceIndex, Vec<u8>) {
+    let Step::Packet {
+        from,
+        source,
+        destination,
+        ports,
+        ttl,
+        options,
+        whole,
+        message,
+    } = step
+    else {
+        panic!("no packet");
+    };
+    let (interface, packet) = begin(*from, *source, *destination);
+    let mut packet = packet.ttl(*ttl);
+    if *options {
+        packet = packet.options(&[1, 1, 1, 0]);
+    }
+    if !*whole {
+        packet = packet.may_fragment();
+    }
+    let frame = frame(packet, *ports, message);
+    match interface {
+        UNDERLAY => (interface, tunnelled(&frame)),
+        _ => (interface, frame),
+    }
+}
+
 fn assert_nothing_leaks(
     sent: &[(InterfaceIndex, Vec<u8>)],
     rules: &[(u16, Description)],
@@ -238,20 +280,11 @@ proptest! {
     ) {
         // All pools are open from the start, whatever rules use them.
         let mut host = role.host(&description(0b11111));
-        let set = |host: &mut Host, bits: u8| {
-            let rules = role.rules(&description(bits));
-            let compiled: Vec<_> = rules
-                .iter()
-                .map(|(router, rules)| Arc::new(Rules::new(vrf(*router), rules).unwrap()))
-                .collect();
-            host.publish_rules(public(), &compiled);
-            rules
-        };
-        let mut rules = set(&mut host, bits);
+        let mut rules = role.publish(&mut host, bits);
         let mut now = 0u32;
         for step in &steps {
             match step {
-                Step::Rules(bits) => rules = set(&mut host, *bits),
+                Step::Rules(bits) => rules = role.publish(&mut host, *bits),
                 Step::Time(seconds) => {
                     now += u32::from(*seconds);
                     let aged = host.age(now);
@@ -259,18 +292,10 @@ proptest! {
                     let resumed = host.resume();
                     assert_nothing_leaks(&resumed, &rules)?;
                 }
-                Step::Packet { from, source, destination, ports, ttl, options, whole, message } => {
-                    let (interface, packet) = begin(*from, *source, *destination);
-                    let packet = packet.ttl(*ttl);
-                    let packet = if *options { packet.options(&[1, 1, 1, 0]) } else { packet };
-                    let packet = if *whole { packet } else { packet.may_fragment() };
-                    let frame = frame(packet, *ports, message);
-                    let arrives = match interface {
-                        UNDERLAY => tunnelled(&frame),
-                        _ => frame.clone(),
-                    };
+                Step::Packet { .. } => {
+                    let (interface, frame) = arrives(step);
                     let sound = craft::verify(&frame).is_ok();
-                    let outcome = host.send(interface, &arrives);
+                    let outcome = host.send(interface, &frame);
                     assert_nothing_leaks(&outcome.sent, &rules)?;
                     for (_, sent) in &outcome.sent {
                         prop_assert!(!sound || craft::verify(sent).is_ok(), "{:02x?}", sent);
@@ -283,5 +308,53 @@ proptest! {
         host.state.set_time(now + 20);
         host.resume();
         prop_assert_eq!((host.held(), host.waiting()), (0, 0));
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// The same by three workers, whichever of them a packet comes to.
+    #[test]
+    fn nothing_leaves_untranslated_by_several_workers(
+        role in prop_oneof![Just(Role::Alone), Just(Role::Central)],
+        bits in 0u8..32,
+        steps in prop::collection::vec((step(), 0usize..3), 1..60),
+    ) {
+        let whole = description(0b11111);
+        let owner = role.rules(&whole).pop().unwrap();
+        let host = role.host(&whole);
+        let settings = Settings {
+            unsolicited_syn: UnsolicitedSyn::Unreachable,
+            ..Settings::default()
+        };
+        let mut all = Several::new(host, 3, (owner.0, &owner.1), settings);
+        let mut rules = role.publish(&mut all.host, bits);
+        let mut now = 0u32;
+        for (step, worker) in &steps {
+            match step {
+                Step::Rules(bits) => rules = role.publish(&mut all.host, *bits),
+                Step::Time(seconds) => {
+                    now += u32::from(*seconds);
+                    assert_nothing_leaks(&all.age(now).sent, &rules)?;
+                    assert_nothing_leaks(&all.resume().sent, &rules)?;
+                }
+                Step::Packet { .. } => {
+                    let (interface, frame) = arrives(step);
+                    let sound = craft::verify(&frame).is_ok();
+                    let crossed = all.send(*worker, interface, &frame);
+                    assert_nothing_leaks(&crossed.sent, &rules)?;
+                    for (_, sent) in &crossed.sent {
+                        prop_assert!(!sound || craft::verify(sent).is_ok(), "{:02x?}", sent);
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(all.audit(), Ok(()));
+        // Nothing waits for ever.
+        all.age(now + 10);
+        all.resume();
+        prop_assert_eq!((all.held(), all.waiting()), (0, 0));
     }
 }

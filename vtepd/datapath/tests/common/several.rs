@@ -81,7 +81,7 @@ impl Several {
     pub fn send(&mut self, worker: usize, interface: InterfaceIndex, frame: &[u8]) -> Crossed {
         let mut burst = Burst::new();
         burst.push(MemoryPacket::new(frame));
-        self.round(|number, one, tables, recorder| {
+        self.round(1, |number, one, tables, recorder| {
             if number == worker {
                 let (state, io) = (&mut one.state, &mut one.io);
                 one.pipeline
@@ -92,19 +92,30 @@ impl Several {
 
     /// Lets time pass on all of them.
     pub fn age(&mut self, seconds: u32) -> Crossed {
-        self.round(|_, one, tables, recorder| {
+        self.round(0, |_, one, tables, recorder| {
             let (state, io) = (&mut one.state, &mut one.io);
             state.set_time(seconds);
             one.pipeline.age(tables, state, io, recorder, u32::MAX);
         })
     }
 
+    /// Has all of them look at the packets that wait for a neighbour.
+    pub fn resume(&mut self) -> Crossed {
+        self.round(0, |_, one, tables, recorder| {
+            let (state, io) = (&mut one.state, &mut one.io);
+            one.pipeline.resume(tables, state, io, recorder);
+        })
+    }
+
+    /// What all of them do, and what comes of it. Of the packets `received` none is lost nor counted twice.
+    #[track_caller]
     fn round(
         &mut self,
+        received: u64,
         mut what: impl FnMut(usize, &mut One, &View<'_>, &mut Recorder),
     ) -> Crossed {
         self.host.tables.publish();
-        let before = self.counts();
+        let (before, at_hand) = (self.counts(), self.at_hand());
         self.reader.online();
         let tables = self.reader.view();
         let mut recorder = Recorder::default();
@@ -117,7 +128,25 @@ impl Several {
         };
         while self.all.iter_mut().map(&mut take).sum::<usize>() > 0 {}
         self.reader.offline();
-        self.crossed(&before)
+        let crossed = self.crossed(&before);
+        let left = (crossed.sent.len() + crossed.drops.len()) as u64;
+        assert_eq!(
+            self.at_hand().wrapping_sub(at_hand),
+            received.wrapping_sub(left),
+            "{crossed:?}"
+        );
+        crossed
+    }
+
+    /// Packets that wait, and those consumed; less those that were made here.
+    fn at_hand(&self) -> u64 {
+        let at_hand = self.all.iter().map(|one| {
+            let (pipeline, counters) = (&one.pipeline, &one.counters);
+            let waiting = (pipeline.held().len() + pipeline.kept().len()) as u64;
+            let made = counters.originated.get() + counters.replicas.get();
+            (waiting + counters.consumed.get()).wrapping_sub(made)
+        });
+        at_hand.fold(0, u64::wrapping_add)
     }
 
     fn crossed(&mut self, before: &[Counts]) -> Crossed {
@@ -150,5 +179,16 @@ impl Several {
     /// Packets of all that wait for a word of the translator.
     pub fn waiting(&self) -> usize {
         self.all.iter().map(|one| one.pipeline.kept().len()).sum()
+    }
+
+    /// Packets of all that wait for a neighbour.
+    pub fn held(&self) -> usize {
+        self.all.iter().map(|one| one.pipeline.held().len()).sum()
+    }
+
+    /// Do the tables of each translator agree?
+    pub fn audit(&self) -> Result<(), String> {
+        let mut all = self.all.iter();
+        all.try_for_each(|one| one.state.translator.audit())
     }
 }
