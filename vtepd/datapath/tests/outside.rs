@@ -444,7 +444,10 @@ fn from_outside_nothing_goes_in_that_nobody_asked_for() {
             DropReason::NatNoMapping,
         ),
         (from_out(FAR_IP).udp(1, 2, b""), DropReason::NatNotOurs),
-        (from_out(OUT_IP).udp(1, 2, b""), DropReason::NatNotOurs),
+        (
+            from_out("198.51.100.77").udp(1, 2, b""),
+            DropReason::NatNotOurs,
+        ),
     ] {
         assert_eq!(host.send(EXT, &frame).dropped(), reason);
     }

@@ -324,6 +324,19 @@ impl<'a, O: Observer> Decide<'a, O> {
         })
     }
 
+    /// Whether an address is on one of the networks of stations that a router is in.
+    pub(crate) fn is_station<A: Address>(&self, vrf: VrfIndex, address: A) -> bool {
+        let snapshot = self.tables.snapshot;
+        let target = snapshot.vrf(vrf).and_then(|routes| address.target(routes));
+        let Some(Target::NextHops(hops)) = target else {
+            return false;
+        };
+        hops.as_slice().iter().any(|hop| {
+            let gateway = snapshot.gateway(hop.gateway);
+            hop.address.is_none() && gateway.is_some_and(|own| own.role != Role::Outside)
+        })
+    }
+
     /// The way from a gateway to a station of its router, for what the gateway itself says.
     #[cold]
     pub(super) fn way_home<A: Address>(&self, gateway: &'a Gateway, station: A) -> Option<Way<'a>> {

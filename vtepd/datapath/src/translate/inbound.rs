@@ -6,8 +6,8 @@
 use core::net::IpAddr;
 
 use vtepd_nat::{PortPair, Verdict as Translation};
-use vtepd_tables::AdjacencyIndex;
 use vtepd_tables::translation::Rules;
+use vtepd_tables::{AdjacencyIndex, VrfIndex};
 use vtepd_wire::{FromBytes, ipv4};
 
 use super::{Ends, Original, join};
@@ -52,8 +52,11 @@ impl<'a, O: Observer> Decide<'a, O> {
         let Some(rules) = self.tables.snapshot.rules(vrf) else {
             return DropReason::NatNotOurs.into();
         };
-        join(packet);
         let from_inside = sent.is_some();
+        if !from_inside && self.is_forged(&frame, vrf, rules, &header) {
+            return DropReason::Martian.into();
+        }
+        join(packet);
         let sent = sent.unwrap_or_else(|| Sent {
             frame,
             at: entry.at,
@@ -118,6 +121,25 @@ impl<'a, O: Observer> Decide<'a, O> {
                 self.no_way_v4(sent.frame, sent.at, packet, checked, no_way)
             }
         }
+    }
+
+    /// Whether a packet that came by the wire says that it is from where nobody out there is: a
+    /// station of the router's networks that the outside knows by other addresses, or whom it is
+    /// for (RFC 2827).
+    fn is_forged(
+        &self,
+        frame: &Frame,
+        vrf: VrfIndex,
+        rules: &Rules,
+        header: &ipv4::Header,
+    ) -> bool {
+        // What turned round at another worker.
+        if self.tables.snapshot.gateway(frame.ingress).is_some() {
+            return false;
+        }
+        let source = header.source_addr();
+        source == header.destination_addr()
+            || self.is_station(vrf, source) && !rules.is_same_scope(source.to_bits())
     }
 
     #[cold]

@@ -61,6 +61,15 @@ impl<O: Observer> Decide<'_, O> {
         }
         join_v6(packet);
         let bytes = packet.data().get(L3..).unwrap_or_default();
+        let Ok((header, _)) = ipv6::Header::ref_from_prefix(bytes) else {
+            return Err(DropReason::IpMalformed.into());
+        };
+        let turned_round = self.tables.snapshot.gateway(at);
+        let turned_round = turned_round.is_some_and(|own| own.network != frame.network);
+        // RFC 6092, REC-6.
+        if !turned_round && self.is_station(vrf, header.source_addr()) {
+            return Err(DropReason::Martian.into());
+        }
         let now = self.state.seconds;
         match self.state.translator.inbound_v6(rules, bytes, now) {
             Translation::Plain => Ok(()),
