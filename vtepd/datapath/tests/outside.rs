@@ -8,7 +8,7 @@ use vtepd_datapath::DropReason;
 use vtepd_datapath::observer::{Decision, Exemption, Rule};
 use vtepd_tables::translation::{Description, Protocol};
 use vtepd_wire::craft::{self, Packet};
-use vtepd_wire::tcp;
+use vtepd_wire::{Mac, arp, ipv6, tcp};
 
 /// VM1 has a floating IP, VM6 has one, all others share the router's address.
 fn usual() -> Description {
@@ -189,6 +189,21 @@ fn the_central_host_answers_stations_of_other_hosts() {
     let outcome = host.send(UNDERLAY, &tunnelled(&question));
     let answer = craft::ethernet(VM4, SG_RED).arp_reply(SG_RED_IP, VM4_IP);
     assert_eq!(inner(RED_VNI, outcome.one().1), answer);
+    // The same from a router that has not been told of it, and asks all hosts.
+    let target = SG_RED_IP.parse().unwrap();
+    let probe = arp::Packet::probe(mac(PEER_HM), target);
+    let question = craft::ethernet(BROADCAST, PEER_HM).arp(probe);
+    let outcome = host.send(UNDERLAY, &tunnelled(&question));
+    let answer = craft::ethernet(PEER_HM, SG_RED).arp_reply(SG_RED_IP, "0.0.0.0");
+    assert_eq!(inner(RED_VNI, outcome.one().1), answer);
+    let target = SG_RED_IP6.parse().unwrap();
+    let group = ipv6::solicited_node(target);
+    let asker = ipv6::link_local(mac(PEER_HM));
+    let question = craft::ethernet(Mac::multicast_of_v6(group), PEER_HM).ipv6(asker, group);
+    let outcome = host.send(UNDERLAY, &tunnelled(&question.solicitation(SG_RED_IP6)));
+    let answer = inner(RED_VNI, outcome.one().1);
+    assert_eq!(answer[..12], [mac(PEER_HM).0, mac(SG_RED).0].concat());
+    assert_eq!(answer[54], 136);
     // The stations' gateway stays the other one.
     let routed = craft::ethernet(VM1, PEER_HM).ipv4(VM7_IP, VM1_IP).ttl(63);
     let outcome = host.send(UNDERLAY, &tunnelled(&routed.udp(1, 2, b"")));

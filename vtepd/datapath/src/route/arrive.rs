@@ -58,10 +58,11 @@ impl<O: Observer> Decide<'_, O> {
     }
 
     /// Another host's router asks for a station that it does not know: all of this
-    /// host's ports in the network are asked.
+    /// host's ports in the network are asked, unless it is a gateway that this host alone has.
     #[cold]
-    fn question<P: Packet>(&mut self, frame: Frame, packet: &P) -> Verdict {
-        let asks = match resolution::kind(&frame, packet.data()) {
+    fn question<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
+        let kind = resolution::kind(&frame, packet.data());
+        let asks = match kind {
             Kind::Arp => {
                 let l3 = packet
                     .data()
@@ -79,8 +80,21 @@ impl<O: Observer> Decide<'_, O> {
         if !self.state.allow(&frame, Class::Resolution) {
             return DropReason::ArpNdLimit.into();
         }
+        let wanted = resolution::named(packet.data(), kind).asks_for;
+        if wanted.is_some_and(|address| self.is_open_gateway(&frame, address))
+            && let Some(answer) = resolution::answer(self, &frame, packet, kind)
+        {
+            return answer;
+        }
         self.note(Decision::Flood);
         Verdict::Flood(frame)
+    }
+
+    /// Whether an address is that of a gateway which takes what other hosts send.
+    fn is_open_gateway(&self, frame: &Frame, address: IpAddr) -> bool {
+        let neighbour = self.tables.neighbours.find(frame.network, address);
+        let gateway = neighbour.and_then(|own| self.tables.snapshot.gateway(own.adjacency));
+        gateway.is_some_and(|gateway| !gateway.is_confined())
     }
 }
 
