@@ -4,7 +4,12 @@
 //! limits one tenant could take another's share.
 //!
 //! A port's packets of each [`Class`] are counted within the second; what comes
-//! from other hosts is counted by network. Each worker counts for itself.
+//! from other hosts is counted by network or, where a station can be told by its address, by station
+//! as well, so that one does not use up what the others may have. Each worker counts for itself.
+
+use core::hash::BuildHasher;
+use core::net::IpAddr;
+use std::hash::RandomState;
 
 use crate::context::Frame;
 
@@ -30,6 +35,9 @@ const CLASSES: usize = 6;
 /// What an external network's segment may have of ARP and ND, in shares of a port: everybody
 /// outside is behind it, and a provider's router asks for a whole subnet at once.
 const EXTERNAL_SHARES: u16 = 10;
+
+/// What all stations of a network that are behind other hosts may have together, in shares of a port.
+const NETWORK_SHARES: u16 = 10;
 
 /// Packets in a second, of each worker and port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +81,9 @@ pub(crate) struct Limiter {
     /// never touched.
     ports: Vec<Window>,
     networks: Vec<Window>,
+    /// By a keyed hash of network and address. Two stations that share a window share what they may have.
+    stations: Vec<Window>,
+    hash: RandomState,
 }
 
 impl Limiter {
@@ -89,31 +100,62 @@ impl Limiter {
             ],
             ports: vec![Window::default(); all],
             networks: vec![Window::default(); all],
+            stations: vec![Window::default(); all],
+            hash: RandomState::new(),
         }
     }
 
     /// Whether who sent `frame` may have one more in the second `now`.
     #[inline]
     pub(crate) fn allow(&mut self, frame: &Frame, class: Class, now: u16) -> bool {
+        let limit = self.limit(class);
         let window = if frame.is_from_outside() {
             self.networks.get_mut(frame.network.as_usize())
         } else {
             self.ports.get_mut(frame.ingress.as_usize())
         };
-        let Some(window) = window else { return false };
-        if window.second != now {
-            *window = Window {
+        window.is_some_and(|window| window.allow(class, limit, now))
+    }
+
+    /// The same of a packet, whose `source` tells the station where it comes from another host.
+    pub(crate) fn allow_from(
+        &mut self,
+        frame: &Frame,
+        source: IpAddr,
+        class: Class,
+        now: u16,
+    ) -> bool {
+        if !frame.is_from_outside() {
+            return self.allow(frame, class, now);
+        }
+        let limit = self.limit(class);
+        let place = self.hash.hash_one((frame.network.get(), source)) as u16;
+        let station = self.stations.get_mut(usize::from(place));
+        let network = self.networks.get_mut(frame.network.as_usize());
+        station.is_some_and(|station| station.allow(class, limit, now))
+            && network.is_some_and(|network| {
+                network.allow(class, limit.saturating_mul(NETWORK_SHARES), now)
+            })
+    }
+
+    fn limit(&self, class: Class) -> u16 {
+        self.limits.get(class as usize).copied().unwrap_or(0)
+    }
+}
+
+impl Window {
+    #[inline]
+    fn allow(&mut self, class: Class, limit: u16, now: u16) -> bool {
+        if self.second != now {
+            *self = Self {
                 second: now,
-                ..Window::default()
+                ..Self::default()
             };
         }
-        let (Some(used), Some(limit)) = (
-            window.used.get_mut(class as usize),
-            self.limits.get(class as usize),
-        ) else {
+        let Some(used) = self.used.get_mut(class as usize) else {
             return false;
         };
-        let allowed = *used < *limit;
+        let allowed = *used < limit;
         *used = used.saturating_add(1);
         allowed
     }

@@ -1,5 +1,6 @@
 //! What a worker keeps from burst to burst besides the tables.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use vtepd_nat::{Capacity, Settings, Slices, Translator};
@@ -138,6 +139,11 @@ impl WorkerState {
     #[inline]
     pub(crate) fn allow(&mut self, frame: &Frame, class: Class) -> bool {
         self.limiter.allow(frame, class, self.now)
+    }
+
+    /// The same of a packet, whose `source` tells the station where it comes from another host.
+    pub(crate) fn allow_from(&mut self, frame: &Frame, source: IpAddr, class: Class) -> bool {
+        self.limiter.allow_from(frame, source, class, self.now)
     }
 
     /// Hands a frame to a service of the control thread. `packet` has it in one piece.

@@ -238,6 +238,38 @@ fn from_outside_a_network_has_a_limit_of_its_own() {
     }
 }
 
+/// What a router of another host sends is told by its station: one that asks for too much leaves
+/// the others theirs, until all of them together do.
+#[test]
+fn errors_to_stations_of_other_hosts_are_counted_by_station() {
+    let mut host = central_host(&Default::default(), &snat(&[QG_IP]));
+    let channel = host.channel.clone();
+    let state = WorkerState::new(FlowHasher::new(1, 2), host.counters.clone(), channel);
+    host.state = state.with_limits(lowered(Limits::default()));
+    let at = host.at_vtep(PEER);
+    let stations: Vec<String> = (100..160).map(|last| format!("10.0.0.{last}")).collect();
+    for station in &stations {
+        host.station(red(), VM4, &[station], at);
+    }
+    let mut told = |station: &str, count: u16| {
+        let late = craft::ethernet(SG_RED, PEER_HM)
+            .ipv4(station, FAR_IP)
+            .ttl(1);
+        let late = tunnelled(&late.udp(1, 2, b""));
+        let told = (0..count).filter(|_| {
+            let outcome = host.send(UNDERLAY, &late);
+            assert_eq!(outcome.drops, [TtlExceeded]);
+            outcome.sent.len() == 1
+        });
+        told.count() as u16
+    };
+    assert_eq!(told(&stations[0], 3 * ERROR), ERROR);
+    assert_eq!(told(&stations[1], ERROR), ERROR);
+    let all: u16 = stations[2..].iter().map(|own| told(own, ERROR)).sum();
+    assert!(all <= 8 * ERROR, "{all}");
+    assert!(all >= 6 * ERROR, "{all}");
+}
+
 /// Who may not send a frame at all spends nobody's limit.
 #[test]
 fn what_the_guard_refuses_is_not_counted() {

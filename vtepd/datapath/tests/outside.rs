@@ -756,6 +756,36 @@ fn a_neighbour_that_must_be_asked_for_keeps_the_packet_as_it_came() {
     let sent = host.resume();
     let error = craft::ethernet(OUT, FG).ipv4(FG_IP, OUT_IP).tos(0xc0);
     assert_eq!(sent, [(EXT, error.icmp(3, 1, 0, &frame[14..]))]);
+    // A gateway without an address speaks in that of whom it answers for.
+    host.change_gateway(adjacency(AT_FG), |gateway| {
+        gateway.addresses = ["198.51.100.0/24".parse().unwrap()].into();
+    });
+    host.send(EXT, &frame);
+    host.state.set_time(6);
+    let sent = host.resume();
+    let error = craft::ethernet(OUT, FG).ipv4(FIP1, OUT_IP).tos(0xc0);
+    assert_eq!(sent, [(EXT, error.icmp(3, 1, 0, &frame[14..]))]);
+}
+
+/// Each station outside has its places, and all of them together leave some for ports.
+#[test]
+fn stations_outside_do_not_wait_for_each_other() {
+    let mut host = outside_host(&Description {
+        floating_ips: floating(&[(FIP1, "10.1.0.77")]),
+        ..snat(&[QG_IP])
+    });
+    let knock = |host: &mut Host, last: u8| {
+        let source = format!("203.0.113.{last}");
+        let frame = craft::ethernet(FG, ROUTER).ipv4(source.as_str(), FIP1);
+        host.send(EXT, &frame.udp(1, 2, b"knock")).drops.is_empty()
+    };
+    let held = |host: &mut Host, last| (0..20).filter(|_| knock(host, last)).count();
+    assert_eq!((1..=4).map(|last| held(&mut host, last)).sum::<usize>(), 32);
+    // However many sources somebody makes up.
+    let more = (5..200).filter(|last| knock(&mut host, *last)).count();
+    assert_eq!(more, 16);
+    let unknown = from_vm2("198.51.100.77").udp(1, 2, b"");
+    assert!((0..8).all(|_| host.send(PORT2, &unknown).drops.is_empty()));
 }
 
 #[test]

@@ -35,7 +35,8 @@ impl<O: Observer> Decide<'_, O> {
         let Some(IpAddr::V4(own)) = own else {
             return reason.into();
         };
-        if !icmp_error::may_send(original, frame.to_group) || !self.state.allow(frame, Class::Error)
+        if !icmp_error::may_send(original, frame.to_group)
+            || !self.state.allow_from(frame, source.into(), Class::Error)
         {
             return reason.into();
         }
@@ -67,7 +68,7 @@ impl<O: Observer> Decide<'_, O> {
             return reason.into();
         };
         if !icmpv6_error::may_send(error, original, frame.to_group)
-            || !self.state.allow(frame, Class::Error)
+            || !self.state.allow_from(frame, source.into(), Class::Error)
         {
             return reason.into();
         }

@@ -1,20 +1,27 @@
 //! Packets that wait for their neighbour to say where he is, so that the first one of a
 //! conversation is not lost (RFC 1122, 2.3.2.2: save at least one).
 //!
-//! Bounded in number, for each port and in time: whoever scans an empty subnet fills his
-//! own places only; when all are taken, whoever has most of them gives one up.
+//! Bounded in number, for each station and in time: whoever scans an empty subnet fills his
+//! own places only; when all are taken, the port that has most of them gives one up. Stations behind
+//! a tunnel or a segment are told by their addresses, which may be forged there: all of them
+//! together do not take all places.
 
 use core::net::IpAddr;
 
 use arrayvec::ArrayVec;
 use vtepd_tables::{AdjacencyIndex, NetworkIndex, View};
+use vtepd_wire::{FromBytes, ethernet, ipv4, ipv6};
 
+use super::L3;
 use crate::context::Frame;
+use crate::packet::Packet;
 
 /// Packets of one worker that may wait.
 const PLACES: usize = 64;
-/// Packets that may wait of those that came in by one port, or from one VTEP.
-const PLACES_OF_PORT: usize = 8;
+/// Packets of one station that may wait: that came in by one port or, from other hosts, have one source.
+const PLACES_OF_STATION: usize = 8;
+/// Packets that may wait of those that came from one VTEP, or by one segment.
+const PLACES_OF_WAY: usize = 48;
 /// Seconds that a packet waits: as long as its neighbour is asked for.
 const PATIENCE: u16 = 3;
 
@@ -33,6 +40,8 @@ pub struct Waiting {
 
 struct Place<P> {
     packet: P,
+    /// Whose it is, by its own account.
+    source: Option<IpAddr>,
     waiting: Waiting,
     since: u16,
     /// Of the tables that the indices in `waiting` are from.
@@ -71,7 +80,7 @@ pub(crate) enum Fate {
     Outdated,
 }
 
-impl<P> Held<P> {
+impl<P: Packet> Held<P> {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -83,7 +92,7 @@ impl<P> Held<P> {
     }
 
     /// Keeps a packet from the second `now` on. Returns one that finds no place: this one,
-    /// or the last of the port that has most.
+    /// or the last of the way in that has most.
     pub(crate) fn keep(
         &mut self,
         tables: &View<'_>,
@@ -92,7 +101,12 @@ impl<P> Held<P> {
         now: u16,
     ) -> Option<P> {
         let taken = self.taken_by(waiting.frame.ingress);
-        if taken >= PLACES_OF_PORT {
+        let source = source(&waiting.frame, packet.data());
+        let (most, of_station) = match waiting.frame.is_from_outside() {
+            true => (PLACES_OF_WAY, self.taken_by_station(&waiting, source)),
+            false => (PLACES_OF_STATION, taken),
+        };
+        if taken >= most || of_station >= PLACES_OF_STATION {
             return Some(packet);
         }
         let mut evicted = None;
@@ -108,6 +122,7 @@ impl<P> Held<P> {
         }
         let place = Place {
             packet,
+            source,
             waiting,
             since: now,
             generation: tables.snapshot.generation,
@@ -121,6 +136,14 @@ impl<P> Held<P> {
     fn taken_by(&self, port: AdjacencyIndex) -> usize {
         let ports = self.places.iter().map(|place| place.waiting.frame.ingress);
         ports.filter(|other| *other == port).count()
+    }
+
+    fn taken_by_station(&self, waiting: &Waiting, source: Option<IpAddr>) -> usize {
+        let way = |frame: &Frame| (frame.ingress, frame.network);
+        let same = |place: &&Place<P>| {
+            way(&place.waiting.frame) == way(&waiting.frame) && place.source == source
+        };
+        self.places.iter().filter(same).count()
     }
 
     /// The next packet whose neighbour is known by now, or that has waited long enough.
@@ -148,4 +171,15 @@ impl<P> Held<P> {
             waiting: place.waiting,
         })
     }
+}
+
+/// Who has sent a routed packet.
+fn source(frame: &Frame, data: &[u8]) -> Option<IpAddr> {
+    let packet = data.get(L3..)?;
+    if frame.ethertype == ethernet::ETHERTYPE_IPV4 {
+        let (header, _) = ipv4::Header::ref_from_prefix(packet).ok()?;
+        return Some(header.source_addr().into());
+    }
+    let (header, _) = ipv6::Header::ref_from_prefix(packet).ok()?;
+    Some(header.source_addr().into())
 }

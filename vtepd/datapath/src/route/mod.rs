@@ -214,7 +214,14 @@ impl<'a, O: Observer> Decide<'a, O> {
                 let error = icmp_error::Error::TTL_EXCEEDED;
                 self.report_v4(&frame, gateway, packet, error, DropReason::TtlExceeded)
             }
-            NoWay::Unknown { gateway, address } => self.ask_for(frame, at, gateway, address),
+            NoWay::Unknown { gateway, address } => {
+                let bytes = packet.data().get(L3..).unwrap_or_default();
+                let Ok((header, _)) = ipv4::Header::ref_from_prefix(bytes) else {
+                    return DropReason::IpMalformed.into();
+                };
+                let source = header.source_addr().into();
+                self.ask_for(frame, at, source, (gateway, address))
+            }
             NoWay::Turn(turn) => self.turn_v4(frame, at, packet, checked, &turn),
             no_way => dead_end(&no_way).into(),
         }
@@ -339,7 +346,9 @@ impl<'a, O: Observer> Decide<'a, O> {
                 let own = from(gateway, source);
                 self.error_v6(&frame, own, packet, error, DropReason::TtlExceeded)
             }
-            NoWay::Unknown { gateway, address } => self.ask_for(frame, at, gateway, address),
+            NoWay::Unknown { gateway, address } => {
+                self.ask_for(frame, at, source.into(), (gateway, address))
+            }
             NoWay::Turn(turn) => self.turn_v6(frame, at, packet, kind, &turn),
             no_way => dead_end(&no_way).into(),
         }
@@ -398,10 +407,10 @@ impl<'a, O: Observer> Decide<'a, O> {
         &mut self,
         frame: Frame,
         at: AdjacencyIndex,
-        gateway: AdjacencyIndex,
-        address: IpAddr,
+        source: IpAddr,
+        (gateway, address): (AdjacencyIndex, IpAddr),
     ) -> Verdict {
-        if !self.state.allow(&frame, Class::Probe) {
+        if !self.state.allow_from(&frame, source, Class::Probe) {
             return DropReason::ProbeLimit.into();
         }
         let Some(egress) = self.tables.snapshot.gateway(gateway) else {
@@ -438,15 +447,11 @@ impl<'a, O: Observer> Decide<'a, O> {
             return DropReason::Vacant.into();
         };
         let reason = DropReason::NeighbourUnknown;
-        let l3 = packet.data().get(L3..).unwrap_or_default();
         if frame.ethertype == ethernet::ETHERTYPE_IPV4 {
-            let Ok((header, _)) = ipv4::Header::ref_from_prefix(l3) else {
-                return DropReason::IpMalformed.into();
-            };
-            let own = from(gateway, header.source_addr());
             let error = icmp_error::Error::unreachable(icmp::HOST_UNREACHABLE);
-            self.error_v4(&frame, own, packet, error, reason)
+            self.report_v4(&frame, gateway, packet, error, reason)
         } else {
+            let l3 = packet.data().get(L3..).unwrap_or_default();
             let Ok((header, _)) = ipv6::Header::ref_from_prefix(l3) else {
                 return DropReason::IpMalformed.into();
             };
