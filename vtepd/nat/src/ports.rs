@@ -178,7 +178,11 @@ impl Ports {
     /// Frees a port.
     pub(crate) fn release(&mut self, pool: u16, protocol: Protocol, port: u16) {
         self.set(pool, protocol, port, false);
-        self.may_have_blocks(pool);
+        // One of a block leaves it a block, until that is given back itself: looking through all ports again for each of
+        // them would take a worker's time while blocks are out.
+        if self.block_of(pool, port).is_none() {
+            self.may_have_blocks(pool);
+        }
     }
 
     /// Takes a port for one inside: the same if it is free, else one like it; none of a block.
@@ -502,6 +506,31 @@ mod tests {
             Some(held)
         );
         assert_eq!(ports.take_like(0, Protocol::Tcp, 5000, &mut random), None);
+    }
+
+    #[test]
+    fn a_block_is_looked_for_when_there_can_be_one() {
+        let mut ports = ports(1).remove(0);
+        let taken: Vec<Range<u32>> = core::iter::from_fn(|| {
+            let numbers = ports.free_block(0, false, 4096, 0)?;
+            ports.own(0, &numbers, Some(7));
+            Some(numbers)
+        })
+        .collect();
+        assert_eq!(taken.len(), 16);
+        assert_eq!(ports.blockless, [[true, false], [false, false]]);
+        let port = ports.slices.port(taken[3].start);
+        assert!(ports.take(0, Protocol::Udp, port));
+        ports.release(0, Protocol::Udp, port);
+        assert!(
+            ports.blockless[0][0],
+            "the port's block is somebody's still"
+        );
+        ports.own(0, &taken[3], None);
+        assert_eq!(
+            ports.free_block(0, false, 4096, 0).as_ref(),
+            Some(&taken[3])
+        );
     }
 
     #[test]
