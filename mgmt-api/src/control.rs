@@ -190,6 +190,15 @@ pub struct WorkerStatus {
     pub busy: f64,
     /// Packets it took in.
     pub packets: u64,
+    /// Packets that it handed over to the workers that own their translations.
+    pub handed_over: u64,
+    /// Packets that other workers handed over to it.
+    pub taken_over: u64,
+    /// Packets that it kept until they could be decided: fragments before their first, and SYNs from outside that nobody
+    /// waits for.
+    pub kept: u64,
+    /// What the control thread asked of its address translation and was refused. Not 0: report it.
+    pub nat_refused: u64,
     /// Where its cycles went.
     pub stages: Vec<StageCycles>,
 }

@@ -233,7 +233,7 @@ pub enum NatPoolState {
 }
 
 /// What a tenant uses, all workers together, and may use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatTenant {
     /// The tenant, or the router that counts for itself.
     pub tenant: Id,

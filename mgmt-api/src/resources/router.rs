@@ -49,8 +49,9 @@ pub struct RouterSpec {
     /// Its way outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_gateway: Option<ExternalGatewaySpec>,
-    /// The tenant whose limits of address translation count, one of `tenants` or of none; by default the router counts
-    /// for itself, as a tenant with its identifier.
+    /// The tenant whose limits of address translation count. It need not be one of `tenants`: its limits are those of
+    /// `nat-settings` then, as `GET /v1/nat/tenants` shows. By default the router counts for itself, as a tenant with its
+    /// identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Id>,
 }

@@ -21,6 +21,7 @@ use crate::events::Event;
 use crate::manager::Manager;
 use crate::refusal::{Code, Refusal};
 use crate::resources::{Kind, KindVisitor, each_kind};
+use crate::translation::NatPoolState;
 
 /// Prometheus' text format 0.0.4.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
@@ -246,6 +247,26 @@ fn workers(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
         labels,
     )?;
     let packets = scrape.counter("vtepd_worker_packets_total", "Packets taken in.", labels)?;
+    let handed_over = scrape.counter(
+        "vtepd_worker_handed_over_total",
+        "Packets handed over to the workers that own their translations.",
+        labels,
+    )?;
+    let taken_over = scrape.counter(
+        "vtepd_worker_taken_over_total",
+        "Packets that other workers handed over.",
+        labels,
+    )?;
+    let kept = scrape.counter(
+        "vtepd_worker_kept_total",
+        "Packets kept until they could be decided.",
+        labels,
+    )?;
+    let nat_refused = scrape.counter(
+        "vtepd_worker_nat_refused_total",
+        "What the control thread asked of address translation and was refused.",
+        labels,
+    )?;
     let stage = &["worker", "stage"];
     let stage_packets = scrape.counter(
         "vtepd_stage_packets_total",
@@ -266,6 +287,14 @@ fn workers(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
         busy.with_label_values(values).set(status.busy);
         turns.with_label_values(values).inc_by(status.iterations);
         packets.with_label_values(values).inc_by(status.packets);
+        for (family, count) in [
+            (&handed_over, status.handed_over),
+            (&taken_over, status.taken_over),
+            (&kept, status.kept),
+            (&nat_refused, status.nat_refused),
+        ] {
+            family.with_label_values(values).inc_by(count);
+        }
         for stage in &status.stages {
             let values = &[worker.as_str(), stage.stage.as_str()];
             stage_packets
@@ -339,13 +368,17 @@ fn translation(scrape: &Scrape, manager: &Manager) -> prometheus::Result<()> {
     // Workers that cannot be asked are the business of `/v1/health`: all else is shown.
     for pool in nat::pools(manager).unwrap_or_default() {
         let (router, address) = (pool.router.to_string(), pool.address.to_string());
+        // An address that was taken away and given back is there twice for a while.
         sessions
             .with_label_values(&[&router, &address])
-            .set(signed(pool.sessions));
+            .add(signed(pool.sessions));
         for ports in &pool.ports {
             let values = &[router.as_str(), &address, ports.protocol.as_str()];
-            used.with_label_values(values).set(signed(ports.used));
-            free.with_label_values(values).set(signed(ports.free));
+            used.with_label_values(values).add(signed(ports.used));
+            free.with_label_values(values).add(match pool.state {
+                NatPoolState::Open => signed(ports.free),
+                NatPoolState::Closing => 0,
+            });
         }
     }
     let labels = &["tenant"];

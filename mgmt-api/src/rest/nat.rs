@@ -17,6 +17,7 @@ use super::problem::Problem;
 use crate::id::Id;
 use crate::manager::Manager;
 use crate::refusal::{Code, Refusal};
+use crate::resources::{NatLimits, Tenant};
 use crate::translation::{NatPool, NatPoolState, NatTenant, PortUse};
 
 /// When what only the workers know cannot be told.
@@ -39,14 +40,15 @@ pub(super) fn add_to(endpoints: &mut Endpoints) {
         pools,
     );
 
-    let tenant = endpoints.schema::<NatTenant>();
+    let tenant = endpoints.schema::<TenantEntry>();
     let tenants = Operation::new(
         "list_nat_tenants",
         "nat",
         "Show what tenants use of address translation, and their limits",
     )
     .description(
-        "On this host. A router that names no tenant is listed by its own identifier. Each worker has an equal share of a \
+        "On this host. A router that names no tenant is listed by its own identifier. `limits_from` tells a tenant that \
+         `tenants` has from one that only routers name. Each worker has an equal share of a \
          limit, which is reached when one of them has used up its own.",
     )
     .json(200, "All of them.", page_of(tenant))
@@ -76,6 +78,56 @@ pub(super) struct PoolEntry {
     pub state: NatPoolState,
 }
 
+/// What a tenant uses, all workers together, and may use.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NatTenant)]
+struct TenantEntry {
+    /// The tenant, or the router that counts for itself.
+    tenant: Id,
+    /// Sessions now.
+    sessions: u64,
+    /// Ports of outside addresses now, without those that rest.
+    ports: u64,
+    /// Fragmented datagrams and held packets now.
+    fragments: u64,
+    /// Its limits in force.
+    limits: NatLimits,
+    /// Where they come from.
+    limits_from: LimitsFrom,
+}
+
+/// Where a tenant's limits come from.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum LimitsFrom {
+    /// It is one of `tenants`; what that leaves out comes from `nat-settings`.
+    Tenants,
+    /// Nobody has given it limits of its own.
+    NatSettings,
+}
+
+/// The tenants, in order.
+fn tenants(manager: &Manager) -> Result<Vec<TenantEntry>, Refusal> {
+    let tenants = manager.control().nat_tenants()?;
+    let mut entries: Vec<TenantEntry> = manager.read(|state| {
+        let view = state.view();
+        let entry = |own: NatTenant| TenantEntry {
+            limits_from: match view.find::<Tenant>(&own.tenant) {
+                Some(_) => LimitsFrom::Tenants,
+                None => LimitsFrom::NatSettings,
+            },
+            tenant: own.tenant,
+            sessions: own.sessions,
+            ports: own.ports,
+            fragments: own.fragments,
+            limits: own.limits,
+        };
+        tenants.into_iter().map(entry).collect()
+    });
+    entries.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    Ok(entries)
+}
+
 /// The pools with their routers' names, in the order of routers and addresses. One whose router has gone is left out.
 pub(super) fn pools(manager: &Manager) -> Result<Vec<PoolEntry>, Refusal> {
     let pools = manager.control().nat_pools()?;
@@ -99,10 +151,7 @@ async fn list_pools(State(api): State<Arc<Api>>) -> Result<Json<Page<PoolEntry>>
     Ok(Json(Page { items, next: None }))
 }
 
-async fn list_tenants(State(api): State<Arc<Api>>) -> Result<Json<Page<NatTenant>>, Problem> {
-    let mut items = api
-        .blocking(|manager| manager.control().nat_tenants())
-        .await??;
-    items.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+async fn list_tenants(State(api): State<Arc<Api>>) -> Result<Json<Page<TenantEntry>>, Problem> {
+    let items = api.blocking(tenants).await??;
     Ok(Json(Page { items, next: None }))
 }

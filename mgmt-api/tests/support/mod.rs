@@ -315,6 +315,10 @@ impl ControlPlane for FakeControl {
             iterations: 1000,
             busy: 0.25,
             packets: 10,
+            handed_over: 4,
+            taken_over: 3,
+            kept: 2,
+            nat_refused: 1,
             stages: vec![stage("parse"), stage("bridge")],
         }]
     }

@@ -116,6 +116,7 @@ fn columns(view: &str) -> &'static [Column] {
         "nat-settings" => &[
             ("id", |row| text(&row["id"])),
             ("timeouts", |row| members(&row["timeouts"])),
+            ("short timeouts", |row| text(&row["short_timeouts"])),
             ("limits", |row| members(&row["limits"])),
             ("inbound refresh", |row| text(&row["inbound_refresh"])),
             ("unsolicited syn", |row| text(&row["unsolicited_syn"])),
@@ -153,6 +154,7 @@ fn columns(view: &str) -> &'static [Column] {
             ("per second", |row| {
                 text(&row["limits"]["sessions_per_second"])
             }),
+            ("limits from", |row| text(&row["limits_from"])),
         ],
         "routes" => &[
             ("id", |row| text(&row["id"])),

@@ -180,6 +180,10 @@ pub fn workers(workers: &[WorkerHandle], meter: &BusyMeter) -> Vec<WorkerStatus>
             iterations: counters.loops.get(),
             busy: meter.busy(position),
             packets,
+            handed_over: counters.handed_over.get(),
+            taken_over: counters.taken_over.get(),
+            kept: counters.kept.get(),
+            nat_refused: counters.nat_refused.get(),
             stages: Stage::ALL.iter().map(stage).collect(),
         }
     };
