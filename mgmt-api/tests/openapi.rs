@@ -320,7 +320,7 @@ fn calls() -> Vec<(&'static str, &'static str, String, Option<Value>, u16)> {
             "/v1/nat-settings/default",
             Some(json!({
                 "timeouts": {"tcp_established": 1, "tcp_transitory": 2, "udp": 3, "icmp": 4, "rest": 0, "fragment": 6},
-                "inbound_refresh": false, "unsolicited_syn": "unreachable", "port_block": 64,
+                "short_timeouts": true, "inbound_refresh": false, "unsolicited_syn": "unreachable", "port_block": 64,
                 "limits": {"sessions": 1, "sessions_per_second": 2, "ports": 3, "fragments": 4},
             })),
             201,

@@ -451,6 +451,9 @@ fn an_operator_leads_networks_outside() {
         (&120.into(), &90.into())
     );
     assert_eq!(settings["limits"]["sessions"], 5000);
+    let short = served.fails(1, "nat-settings set default --timeout udp=30");
+    assert!(short.contains("RFC 4787"), "{short}");
+    served.says("nat-settings set default --timeout udp=30 --short-timeouts true");
     assert!(
         served
             .says("nat-settings list")
@@ -508,7 +511,11 @@ fn sessions_and_pools_are_shown_and_ended() {
     let listed = served.json("sessions list --limit 2");
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert!(served.says("nat pools").contains("udp 64505"));
-    assert!(served.says("nat tenants").contains("3 of 262144"));
+    let tenants = served.says("nat tenants");
+    assert!(
+        tenants.contains("3 of 262144") && tenants.contains("nat-settings"),
+        "{tenants}"
+    );
     assert!(served.fails(1, "sessions delete").contains("all=true"));
     let ended = served.says("sessions delete --outside-port 40000 --state closed-outside");
     assert_eq!(ended, "1 sessions ended\n");

@@ -67,6 +67,9 @@ pub struct NatSettingsSpec {
     pub id: Option<String>,
     /// How long what is not used lasts, in seconds.
     pub timeouts: NatTimeouts,
+    /// Whether timeouts may be shorter than the RFCs demand: connections that are idle may break.
+    #[schema(default = false)]
+    pub short_timeouts: bool,
     /// Whether packets from outside keep a session of UDP or ICMP alive (RFC 4787, REQ-6). Those of TCP do.
     #[schema(default = true)]
     pub inbound_refresh: bool,
@@ -164,6 +167,8 @@ impl Default for NatLimits {
 pub struct NatSettings {
     /// How long what is not used lasts.
     pub timeouts: NatTimeouts,
+    /// Whether timeouts may be shorter than the RFCs demand.
+    pub short_timeouts: bool,
     /// Whether packets from outside keep a session of UDP or ICMP alive.
     pub inbound_refresh: bool,
     /// What becomes of a SYN from outside that nobody waits for.
@@ -178,6 +183,7 @@ impl Default for NatSettings {
     fn default() -> Self {
         Self {
             timeouts: NatTimeouts::default(),
+            short_timeouts: false,
             inbound_refresh: true,
             unsolicited_syn: UnsolicitedSyn::default(),
             limits: NatLimits::default(),
@@ -197,6 +203,7 @@ impl NatSettings {
         NatSettingsSpec {
             id: None,
             timeouts: self.timeouts,
+            short_timeouts: self.short_timeouts,
             inbound_refresh: self.inbound_refresh,
             unsolicited_syn: self.unsolicited_syn,
             limits: NatLimitsSpec {
@@ -218,18 +225,41 @@ impl NatSettings {
             rest,
             fragment,
         } = self.timeouts;
+        // With the least that an RFC says must be.
         let timeouts = [
-            ("tcp_established", tcp_established, 1),
-            ("tcp_transitory", tcp_transitory, 1),
-            ("udp", udp, 1),
-            ("icmp", icmp, 1),
-            ("rest", rest, 0),
-            ("fragment", fragment, 1),
+            (
+                "tcp_established",
+                tcp_established,
+                1,
+                Some((7440, "RFC 5382, REQ-5")),
+            ),
+            (
+                "tcp_transitory",
+                tcp_transitory,
+                1,
+                Some((240, "RFC 5382, REQ-5")),
+            ),
+            ("udp", udp, 1, Some((120, "RFC 4787, REQ-5"))),
+            ("icmp", icmp, 1, Some((60, "RFC 5508, REQ-2"))),
+            // RFC 6888, REQ-8 leaves it to us when nobody minds late packets.
+            ("rest", rest, 0, None),
+            ("fragment", fragment, 1, None),
         ];
-        for (name, seconds, least) in timeouts {
+        for (name, seconds, least, demanded) in timeouts {
+            let field = || format!("/timeouts/{name}");
             if !(least..=MAX_SECONDS).contains(&seconds) {
                 let message = format!("give {least} to {MAX_SECONDS} seconds, not {seconds}");
-                return Err(Refusal::invalid(format!("/timeouts/{name}"), message));
+                return Err(Refusal::invalid(field(), message));
+            }
+            if let Some((least, by)) = demanded
+                && seconds < least
+                && !self.short_timeouts
+            {
+                let message = format!(
+                    "{seconds} seconds are fewer than the {least} that {by} demands, and break what is idle for longer: give \
+                     {least} or more, or `short_timeouts` true if that is meant"
+                );
+                return Err(Refusal::invalid(field(), message));
             }
         }
         let block = self.port_block;
@@ -269,6 +299,7 @@ impl Kind for NatSettings {
     ) -> Result<Self, Refusal> {
         let settings = Self {
             timeouts: spec.timeouts,
+            short_timeouts: spec.short_timeouts,
             inbound_refresh: spec.inbound_refresh,
             unsolicited_syn: spec.unsolicited_syn,
             limits: spec.limits.over(NatLimits::default()),

@@ -46,6 +46,7 @@ async fn settings_are_read_with_their_defaults() {
     let defaults = json!({
         "id": "default",
         "timeouts": {"tcp_established": 7440, "tcp_transitory": 240, "udp": 300, "icmp": 60, "rest": 120, "fragment": 5},
+        "short_timeouts": false,
         "inbound_refresh": true,
         "unsolicited_syn": "silent",
         "limits": {"sessions": 262_144, "sessions_per_second": 50_000, "ports": 64_512, "fragments": 256},
@@ -80,6 +81,43 @@ async fn settings_are_read_with_their_defaults() {
     let listed = api.get("/v1/nat-settings?limit=1").await.expect(200);
     assert_eq!(listed["items"], json!([shown]));
     assert_eq!(listed.get("next"), None);
+}
+
+/// RFC 5382, REQ-5; RFC 4787, REQ-5; RFC 5508, REQ-2.
+#[tokio::test]
+async fn timeouts_below_what_the_rfcs_demand_are_taken_only_if_that_is_meant() {
+    let api = Api::new();
+    let least = [
+        ("tcp_established", 7440, "RFC 5382, REQ-5"),
+        ("tcp_transitory", 240, "RFC 5382, REQ-5"),
+        ("udp", 120, "RFC 4787, REQ-5"),
+        ("icmp", 60, "RFC 5508, REQ-2"),
+    ];
+    let settings = "/v1/nat-settings/default";
+    for (name, seconds, rfc) in least {
+        let with = |seconds: u32, short: bool| {
+            let mut document = json!({"timeouts": {}, "short_timeouts": short});
+            document["timeouts"][name] = seconds.into();
+            document
+        };
+        let field = format!("/timeouts/{name}");
+        let refused = api.put(settings, with(seconds - 1, false)).await;
+        let sentence = refused.refused("invalid", Some(&field));
+        assert!(
+            sentence.contains(rfc) && sentence.contains("short_timeouts"),
+            "{sentence}"
+        );
+        let least = api.put(settings, with(seconds, false)).await;
+        assert!(least.status.is_success(), "{}", least.text);
+        let short = api.put(settings, with(1, true)).await.expect(200);
+        assert_eq!(short["timeouts"][name], 1);
+        assert_eq!(short["short_timeouts"], true);
+        let refused = api.put(settings, with(0, true)).await;
+        refused.refused("invalid", Some(&field));
+        // What was meant once is not meant for ever.
+        let refused = api.put(settings, with(1, false)).await;
+        refused.refused("invalid", Some(&field));
+    }
 }
 
 #[tokio::test]

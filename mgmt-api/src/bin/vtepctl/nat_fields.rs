@@ -171,6 +171,9 @@ pub struct NatSettingsFields {
     /// repeated
     #[arg(long = "timeout", value_name = "NAME=SECONDS")]
     timeouts: Vec<String>,
+    /// Whether timeouts may be shorter than the RFCs demand
+    #[arg(long)]
+    short_timeouts: Option<bool>,
     /// Whether packets from outside keep a session of UDP or ICMP alive
     #[arg(long)]
     inbound_refresh: Option<bool>,
@@ -191,6 +194,7 @@ impl Fields for NatSettingsFields {
         if !timeouts.is_empty() {
             merge(document, "timeouts", timeouts);
         }
+        set(document, "short_timeouts", &self.short_timeouts);
         set(document, "inbound_refresh", &self.inbound_refresh);
         set(document, "unsolicited_syn", &self.unsolicited_syn);
         set(document, "port_block", &self.port_block);
