@@ -1,5 +1,6 @@
 //! A router's way outside: its gateways on an external network, what is translated there, and its central ports inside.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -17,6 +18,11 @@ use crate::id::Id;
 use crate::mac::Mac;
 use crate::refusal::Refusal;
 use crate::state::{Handle, View};
+
+/// The most addresses of a gateway: a new session looks at all of them.
+const MAX_ADDRESSES: usize = 1024;
+/// The most prefixes of a list: each packet that is translated looks at all of them.
+const MAX_PREFIXES: usize = 256;
 
 /// What a floating IP of a distributed router costs of the TTL in Neutron: two routers are passed there.
 const FLOATING_IP_HOPS: u8 = 2;
@@ -46,11 +52,11 @@ pub struct ExternalGatewaySpec {
     pub filtering: Filtering,
     /// Destinations that are reached without translation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, examples(json!(["198.51.100.0/24"])))]
+    #[schema(value_type = Vec<String>, max_items = 256, examples(json!(["198.51.100.0/24"])))]
     pub exempt: Vec<Ipv4Net>,
     /// Prefixes inside that are in the external network's address scope: not translated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, examples(json!(["10.1.0.0/16"])))]
+    #[schema(value_type = Vec<String>, max_items = 256, examples(json!(["10.1.0.0/16"])))]
     pub same_scope: Vec<Ipv4Net>,
     /// IPv6: whether only what was begun inside may come in.
     #[serde(default)]
@@ -92,7 +98,7 @@ pub struct OutsideGatewaySpec {
     /// Its MAC address.
     pub mac: Mac,
     /// Its addresses with their prefix lengths. What goes out is translated to one of the IPv4 ones.
-    #[schema(value_type = Vec<String>, min_items = 1, examples(json!(["10.100.0.5/24", "2001:db8:ff::5/64"])))]
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 1024, examples(json!(["10.100.0.5/24", "2001:db8:ff::5/64"])))]
     pub addresses: Vec<IpNet>,
 }
 
@@ -170,6 +176,13 @@ impl ExternalGateway {
         const AT: &str = "/external_gateway";
         let network = find::<Network>(&spec.network, view, "/external_gateway/network")?;
         for (name, prefixes) in [("exempt", &spec.exempt), ("same_scope", &spec.same_scope)] {
+            if prefixes.len() > MAX_PREFIXES {
+                let message = format!(
+                    "at most {MAX_PREFIXES} prefixes, not {}: put neighbouring ones together",
+                    prefixes.len()
+                );
+                return Err(Refusal::invalid(format!("{AT}/{name}"), message));
+            }
             for (index, prefix) in prefixes.iter().enumerate() {
                 check_canonical(&(*prefix).into(), &format!("{AT}/{name}/{index}"))?;
             }
@@ -321,6 +334,14 @@ impl ExternalGateway {
     }
 }
 
+/// What the gateways of a list have so far: there may be one for each of thousands of hosts.
+#[derive(Default)]
+struct Taken {
+    addresses: HashSet<IpAddr>,
+    hosts: HashSet<Option<Handle<Host>>>,
+    macs: HashSet<Mac>,
+}
+
 impl OutsideGateway {
     fn resolve_all(
         spec: Vec<OutsideGatewaySpec>,
@@ -339,6 +360,7 @@ impl OutsideGateway {
             return Err(Refusal::conflict(format!("{AT}/1"), message));
         }
         let mut gateways: Vec<Self> = Vec::with_capacity(spec.len());
+        let mut taken = Taken::default();
         for (index, spec) in spec.into_iter().enumerate() {
             let at = format!("{AT}/{index}");
             if !distributed && spec.host.is_some() {
@@ -354,23 +376,34 @@ impl OutsideGateway {
                 mac: spec.mac,
                 addresses: spec.addresses.into(),
             };
-            gateway.check_beside(&gateways, view, &at)?;
+            gateway.check_beside(&mut taken, gateways.first(), view, &at)?;
             gateways.push(gateway);
         }
         Ok(gateways.into())
     }
 
-    fn check_beside(&self, others: &[Self], view: View<'_>, at: &str) -> Result<(), Refusal> {
+    /// That it fits those before it in the list.
+    fn check_beside(
+        &self,
+        taken: &mut Taken,
+        first: Option<&Self>,
+        view: View<'_>,
+        at: &str,
+    ) -> Result<(), Refusal> {
         if self.addresses.is_empty() {
             let message =
                 "a gateway has an address: give one with its prefix length, as in 10.100.0.5/24";
             return Err(Refusal::invalid(format!("{at}/addresses"), message));
         }
+        if self.addresses.len() > MAX_ADDRESSES {
+            let message = format!(
+                "at most {MAX_ADDRESSES} addresses, not {}: share the stations out to several routers",
+                self.addresses.len()
+            );
+            return Err(Refusal::invalid(format!("{at}/addresses"), message));
+        }
         for (index, own) in self.addresses.iter().enumerate() {
-            let mut before = self.addresses[..index].iter();
-            let twice = before.any(|other| other.addr() == own.addr())
-                || others.iter().any(|other| other.has_address(own.addr()));
-            if twice {
+            if !taken.addresses.insert(own.addr()) {
                 let message = format!("{} is given twice", own.addr());
                 return Err(Refusal::conflict(
                     format!("{at}/addresses/{index}"),
@@ -378,14 +411,14 @@ impl OutsideGateway {
                 ));
             }
         }
-        if others.iter().any(|other| other.host == self.host) {
+        if !taken.hosts.insert(self.host) {
             let message = format!(
                 "{} has a gateway in this list already: give that one these addresses too",
                 host_name(self.host, view)
             );
             return Err(Refusal::conflict(format!("{at}/host"), message));
         }
-        if others.iter().any(|other| other.mac == self.mac) {
+        if !taken.macs.insert(self.mac) {
             let message = format!(
                 "{} is given twice: each host has a MAC of its own",
                 self.mac
@@ -393,7 +426,7 @@ impl OutsideGateway {
             return Err(Refusal::conflict(format!("{at}/mac"), message));
         }
         for (is_ipv4, family) in [(true, "IPv4"), (false, "IPv6")] {
-            if let Some(central) = others.first()
+            if let Some(central) = first
                 && central.has_family(is_ipv4) != self.has_family(is_ipv4)
             {
                 let message = format!(

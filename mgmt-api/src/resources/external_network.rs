@@ -1,5 +1,6 @@
 //! What makes a network an external one: the hosts' gateways for floating IPs in it.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -86,10 +87,11 @@ impl External {
         }
         let mut gateways: Vec<FloatingIpGateway> =
             Vec::with_capacity(spec.floating_ip_gateways.len());
+        let mut taken = Taken::default();
         for (index, spec) in spec.floating_ip_gateways.into_iter().enumerate() {
             let at = format!("/external/floating_ip_gateways/{index}");
             let gateway = FloatingIpGateway::resolve(spec, subnets, view, &at)?;
-            gateway.check_beside(&gateways, view, &at)?;
+            gateway.check_beside(&mut taken, view, &at)?;
             gateways.push(gateway);
         }
         Ok(Self {
@@ -103,6 +105,14 @@ impl External {
             floating_ip_gateways: gateways.map(|own| own.spec(view)).collect(),
         }
     }
+}
+
+/// What the gateways of a list have so far: there may be one for each of thousands of hosts.
+#[derive(Default)]
+struct Taken {
+    hosts: HashSet<Option<Handle<Host>>>,
+    macs: HashSet<Mac>,
+    addresses: HashSet<Ipv4Addr>,
 }
 
 impl FloatingIpGateway {
@@ -126,15 +136,16 @@ impl FloatingIpGateway {
         })
     }
 
-    fn check_beside(&self, others: &[Self], view: View<'_>, at: &str) -> Result<(), Refusal> {
-        if others.iter().any(|other| other.host == self.host) {
+    /// That it fits those before it in the list.
+    fn check_beside(&self, taken: &mut Taken, view: View<'_>, at: &str) -> Result<(), Refusal> {
+        if !taken.hosts.insert(self.host) {
             let message = format!(
                 "{} has a gateway in this list already: a host has one",
                 host_name(self.host, view)
             );
             return Err(Refusal::conflict(format!("{at}/host"), message));
         }
-        if others.iter().any(|other| other.mac == self.mac) {
+        if !taken.macs.insert(self.mac) {
             let message = format!(
                 "{} is given twice: each host has a MAC of its own",
                 self.mac
@@ -142,7 +153,7 @@ impl FloatingIpGateway {
             return Err(Refusal::conflict(format!("{at}/mac"), message));
         }
         match self.address {
-            Some(own) if others.iter().any(|other| other.address == Some(own)) => {
+            Some(own) if !taken.addresses.insert(own) => {
                 let message = format!("{own} is given twice: each host has an address of its own");
                 Err(Refusal::conflict(format!("{at}/address"), message))
             }

@@ -195,7 +195,13 @@ impl FloatingIp {
             return Ok(None);
         }
         let network = view.id_of(self.network);
-        let routers = view.routers_outside_by(self.network);
+        // There may be thousands that lead outside, but few have an interface where the port is.
+        let of_port = self.port.and_then(|port| view.get(port));
+        let near = of_port.map(|port| view.routers_of(port.network));
+        let all = near
+            .is_none()
+            .then(|| view.routers_outside_by(self.network));
+        let routers = near.into_iter().flatten().chain(all.into_iter().flatten());
         let mut fitting = routers.filter(|router| {
             let router = view.get(*router);
             router.is_some_and(|router| self.unreached(router, view).is_none())
@@ -278,6 +284,12 @@ impl FloatingIp {
                 let message = format!(
                     "{inside} is the router's own address, or that of its whole subnet {subnet}: give a station's"
                 );
+                return Some((field(), message));
+            }
+            let central = interface.central.as_ref();
+            if central.is_some_and(|central| central.addresses.contains(&inside.into())) {
+                let message =
+                    format!("{inside} is that of the router's central port: give a station's");
                 return Some((field(), message));
             }
         }

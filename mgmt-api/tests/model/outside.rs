@@ -340,6 +340,7 @@ fn floating_ips_lead_somewhere(documents: &Documents) -> bool {
                     let mut subnets = list(own, "addresses").iter().map(net);
                     subnets.any(|subnet| is_station(inside, subnet) && subnet.addr() != inside)
                         && port.is_none_or(|port| port["network"] == own["network"])
+                        && !list(&own["central"], "addresses").contains(&inside.to_string().into())
                 })
             })
     });

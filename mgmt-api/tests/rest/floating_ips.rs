@@ -220,6 +220,17 @@ async fn what_a_floating_ip_cannot_be_is_refused() {
             "conflict",
             "/fixed_address",
         ),
+        // The router's central ports.
+        (
+            floating_ip(json!({"fixed_address": "192.168.1.11"})),
+            "conflict",
+            "/fixed_address",
+        ),
+        (
+            forwards(json!([forwarding("tcp", 80, "192.168.2.11:80")])),
+            "conflict",
+            "/forwardings/0/to",
+        ),
         (
             floating_ip(json!({"fixed_address": "192.168.1.255", "router": "r1"})),
             "conflict",
@@ -377,6 +388,7 @@ async fn what_a_floating_ip_leads_to_cannot_go_from_under_it() {
         "fip2": {"address": "10.100.0.8", "network": "public",
             "forwardings": [forwarding("tcp", 80, "192.168.2.9:80")]},
         "held": {"address": "10.100.0.9", "network": "public"},
+        "loose": {"address": "10.100.0.10", "network": "public", "fixed_address": "192.168.1.77"},
     }}});
     api.post("/v1/transaction", floating_ips).await.expect(200);
     for (path, named) in [
@@ -399,6 +411,8 @@ async fn what_a_floating_ip_leads_to_cannot_go_from_under_it() {
     for interface in closed["interfaces"].as_array_mut().unwrap() {
         interface.as_object_mut().unwrap().remove("central");
     }
+    let mut over = cloud_router();
+    over["interfaces"][0]["central"]["addresses"][0] = "192.168.1.77".into();
     let mut public = cloud()["put"]["networks"]["public"].clone();
     public["subnets"][0] = json!({"cidr": "10.100.0.0/29", "gateway": "10.100.0.1"});
     api.refuses([
@@ -416,6 +430,7 @@ async fn what_a_floating_ip_leads_to_cannot_go_from_under_it() {
         ),
         ("routers/r1", moved, "conflict", Some("/interfaces")),
         ("routers/r1", closed, "conflict", Some("/external_gateway")),
+        ("routers/r1", over, "conflict", Some("/interfaces")),
         ("networks/public", public, "conflict", Some("/subnets")),
     ])
     .await;
@@ -425,8 +440,7 @@ async fn what_a_floating_ip_leads_to_cannot_go_from_under_it() {
     });
     api.put("/v1/ports/vm1", moved).await.expect(200);
     // All at once, and in whatever order.
-    let gone =
-        json!({"delete": {"routers": ["r1"], "floating-ips": ["fip1", "fip2"], "ports": ["vm1"]}});
+    let gone = json!({"delete": {"routers": ["r1"], "floating-ips": ["fip1", "fip2", "loose"], "ports": ["vm1"]}});
     api.post("/v1/transaction", gone).await.expect(200);
     let gone = json!({"delete": {"networks": ["public"], "floating-ips": ["held"]}});
     api.post("/v1/transaction", gone).await.expect(200);

@@ -132,6 +132,11 @@ async fn what_a_way_outside_cannot_be_is_refused() {
     let own =
         |mac: &str, address: &str| json!({"mac": mac, "addresses": [address, "2001:db8:ff::9/64"]});
     let gateways = "/external_gateway/gateways";
+    let many = |count: u32, length: u8| {
+        let all = 0..count;
+        let addresses = all.map(|n| format!("10.100.{}.{}/{length}", n >> 8, n & 255));
+        Value::from(addresses.collect::<Vec<_>>())
+    };
     let seventeen: Vec<_> = (100..117).map(|n| format!("10.100.0.{n}")).collect();
     let cases = [
         (
@@ -178,6 +183,21 @@ async fn what_a_way_outside_cannot_be_is_refused() {
             gateway("addresses", json!([])),
             "invalid",
             format!("{gateways}/0/addresses"),
+        ),
+        (
+            gateway("addresses", many(1025, 24)),
+            "invalid",
+            format!("{gateways}/0/addresses"),
+        ),
+        (
+            outside("/exempt", many(257, 32)),
+            "invalid",
+            "/external_gateway/exempt".to_owned(),
+        ),
+        (
+            outside("/same_scope", many(257, 32)),
+            "invalid",
+            "/external_gateway/same_scope".to_owned(),
         ),
         (
             gateway("addresses", json!(["10.101.0.5/24"])),
