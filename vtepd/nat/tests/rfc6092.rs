@@ -365,6 +365,7 @@ fn fragments_come_in_with_their_first_one() {
     for part in &parts {
         world.comes_in(part);
     }
+    assert_eq!(world.nat.usage().datagrams, 0, "all of it has passed");
     // Another datagram's do not, and those of a stranger's wait in vain.
     let mut other = fragments6(5000, 2);
     let mut held = Vec::new();
