@@ -11,5 +11,6 @@
 
 pub mod document;
 pub mod frames;
+pub mod generating;
 pub mod results;
 pub mod summary;

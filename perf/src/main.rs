@@ -14,11 +14,12 @@ mod workloads;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use vtepd_perf::results::{Results, Tables};
+use vtepd_perf::results::Results;
 
 use crate::options::{Cli, Command, Run, SMOKE, Table, TablesArgs};
+use crate::run::Runner;
 use crate::system::{cores, machine};
 
 fn main() -> Result<()> {
@@ -33,18 +34,16 @@ fn main() -> Result<()> {
 }
 
 fn run_and_print(options: &Run) -> Result<()> {
-    let mut results = Results {
-        about: machine::about(),
-        ..Results::default()
-    };
+    let about = machine::about();
     cores::stay_on(0)?;
-    let begin = Instant::now();
-    let outcome = run::run_all(options, &mut results);
-    results.about.minutes = begin.elapsed().as_secs_f64() / 60.0;
-    // What was measured before something failed is shown all the same.
+    let results = Runner::new(options, about)?.run();
     terminal::print(&results);
     write_json(options.json.as_deref(), &results)?;
-    outcome
+    match results.failed.as_slice() {
+        [] => Ok(()),
+        [(title, why)] => bail!("{title}: {why}"),
+        several => bail!("{} workloads failed, as is said above", several.len()),
+    }
 }
 
 fn compare_tables(options: &TablesArgs) -> Result<()> {
@@ -52,15 +51,14 @@ fn compare_tables(options: &TablesArgs) -> Result<()> {
     cores::stay_on(options.core)?;
     let progress = |what: &str| terminal::progress("tables", what);
     let begin = Instant::now();
-    let mut all = Tables::default();
-    if options.only != Some(Table::Route) {
-        all.fdb = tables::run(&options.entries, options.rounds, &progress)?;
-        terminal::print_tables(&all.fdb);
-    }
-    if options.only != Some(Table::Fdb) {
-        all.route = tables::routes::run(&options.routes, options.rounds, &progress)?;
-        terminal::print_routes(&all.route);
-    }
+    let sizes = |only, sizes: &[u32]| match options.only {
+        Some(other) if other != only => Vec::new(),
+        _ => sizes.to_vec(),
+    };
+    let entries = sizes(Table::Fdb, &options.entries);
+    let routes = sizes(Table::Route, &options.routes);
+    let all = tables::all(&entries, &routes, options.rounds, &progress)?;
+    terminal::print_tables(&all);
     let mut results = Results {
         about,
         tables: Some(all),

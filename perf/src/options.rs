@@ -76,6 +76,12 @@ pub struct TablesArgs {
 pub struct Run {
     /// Which; all of them when none is named.
     pub workloads: Vec<Name>,
+    /// All of them, and the tables alone: everything that docs/performance.md shows.
+    #[arg(long, conflicts_with = "workloads")]
+    pub all: bool,
+    /// One sample of each: good for a look, not for figures.
+    #[arg(long, conflicts_with = "samples")]
+    pub quick: bool,
     /// Sizes of decap, encap and io: destination MACs; k and M are understood.
     #[arg(long, value_delimiter = ',', default_value = "1k,100k,1M", value_parser = size)]
     pub macs: Vec<u32>,
@@ -151,6 +157,8 @@ pub enum Name {
     Flood,
     /// Decap while the MAC table changes.
     Churn,
+    /// Time through the box at parts of the rate without loss.
+    Latency,
     /// A million ports by REST, and a restart.
     Load,
     /// Routers and a full table by REST, and a route that changes under its traffic.
@@ -231,7 +239,7 @@ fn within(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
 
 /// A small size of everything but the floor, which is testpmd's; one second of each, whatever
 /// else the machine does.
-pub const SMOKE: &str = "smoke decap encap routed dvr-in flood churn load routes snat fip new-sessions --samples 0 \
+pub const SMOKE: &str = "smoke decap encap routed dvr-in flood churn latency load routes snat fip new-sessions --samples 0 \
      --macs 1k --neighbours 1k --changes 20k --ports 10k --routers 100 --full-table 10k --sessions 1,1k --floating-ips 1k \
      --new-sessions 64k";
 

@@ -185,12 +185,12 @@ impl Subject<'_> {
         Ok(end.map(|end| Sample::between(&begin, &end, self.copies)))
     }
 
-    /// Takes samples until so many were quiet, but not for ever: at most six times
-    /// as many in all. None wanted: one is taken as it is.
+    /// Takes samples until so many were quiet, but not for ever: at most three
+    /// times as many in all. None wanted: one is taken as it is.
     pub fn samples(&self, wanted: usize, progress: &dyn Fn(&str)) -> Result<Measured> {
         let mut all: Vec<Sample> = Vec::new();
         let quiet = |all: &[Sample]| all.iter().filter(|sample| sample.was_quiet()).count();
-        while all.is_empty() || quiet(&all) < wanted && all.len() < wanted * 6 {
+        while all.is_empty() || quiet(&all) < wanted && all.len() < wanted * 3 {
             all.push(self.sample()?);
             progress(&format!(
                 "{} of {wanted} quiet seconds, {} in all",

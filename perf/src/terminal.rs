@@ -4,7 +4,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use vtepd_perf::frames::short;
 use vtepd_perf::results::tables::{FdbRow, RouteRow};
-use vtepd_perf::results::{Churn, Latency, Load, Nat, Results, Routes, Row, Scale};
+use vtepd_perf::results::{Churn, Latency, Load, Nat, Results, Routes, Row, Scale, Tables};
 use vtepd_perf::summary::Summary;
 
 /// Says what is going on.
@@ -44,6 +44,10 @@ pub fn print(results: &Results) {
     results.latency.iter().for_each(print_latency);
     results.load.iter().for_each(print_load);
     results.routes.iter().for_each(print_routed);
+    results.tables.iter().for_each(print_tables);
+    for (title, why) in &results.failed {
+        println!("FAILED {title}: {why}");
+    }
 }
 
 fn print_nat(all: &[Nat]) {
@@ -254,7 +258,16 @@ fn print_latency(latency: &Latency) {
 }
 
 /// The comparison of tables, to standard output.
-pub fn print_tables(rows: &[FdbRow]) {
+pub fn print_tables(tables: &Tables) {
+    if !tables.fdb.is_empty() {
+        print_fdb(&tables.fdb);
+    }
+    if !tables.route.is_empty() {
+        print_routes(&tables.route);
+    }
+}
+
+fn print_fdb(rows: &[FdbRow]) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([
@@ -281,8 +294,7 @@ pub fn print_tables(rows: &[FdbRow]) {
     );
 }
 
-/// The comparison of routes, to standard output.
-pub fn print_routes(rows: &[RouteRow]) {
+fn print_routes(rows: &[RouteRow]) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([

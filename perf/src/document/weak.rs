@@ -17,6 +17,7 @@ const MOST_LATENCY: f64 = 3.0;
 
 pub fn section(results: &Results) -> Option<String> {
     let found = [
+        failed(results),
         missed(results),
         results
             .comparison
@@ -41,6 +42,15 @@ pub fn section(results: &Results) -> Option<String> {
         text += &format!("\nDoubtful:\n\n- {}\n", doubts.join("\n- "));
     }
     Some(text)
+}
+
+/// What could not be measured.
+fn failed(results: &Results) -> Vec<String> {
+    let line = |(title, why): &(String, String)| {
+        let why = why.lines().next().unwrap_or_default();
+        format!("**{title} could not be measured**: {why}")
+    };
+    results.failed.iter().map(line).collect()
 }
 
 /// Aims that are missed, the worst first, and where the cycles go.

@@ -58,6 +58,7 @@ impl Results {
         merge(&mut self.churn, later.churn);
         merge(&mut self.scale, later.scale);
         merge(&mut self.latency, later.latency);
+        self.failed.extend(later.failed);
         self.load = later.load.or(self.load);
         self.routes = later.routes.or(self.routes);
         self.tables = later.tables.or(self.tables);

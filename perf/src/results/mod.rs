@@ -53,6 +53,8 @@ pub struct Results {
     pub routes: Option<Routes>,
     /// `--tables`.
     pub tables: Option<Tables>,
+    /// What could not be measured, and why.
+    pub failed: Vec<(String, String)>,
     /// `perf/compare`.
     pub comparison: Option<Comparison>,
 }

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod cores;
+pub mod generator;
 pub mod huge_pages;
 pub mod interrupt;
 pub mod machine;

@@ -1,6 +1,6 @@
 //! `dpdk-testpmd` as the floor: the same devices, and nothing done to the frames.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::process::Process;
 use super::telemetry::Telemetry;
+use super::vtepd::memif;
 
 /// A running testpmd that forwards from a pcap file to nowhere.
 pub struct Testpmd {
@@ -15,6 +16,9 @@ pub struct Testpmd {
     telemetry: Telemetry,
 }
 
+/// Packet buffers between sockets, and memory for them, MiB.
+const JOINED_MBUFS: u32 = 16_384;
+const JOINED_MEMORY_MB: u32 = 96;
 /// Its worker thread, as DPDK names it.
 const WORKER: &str = "rte-worker-1";
 
@@ -22,21 +26,46 @@ impl Testpmd {
     /// Starts it on core 1, main thread on core 0. Device 0 is the file, device 1
     /// the sink.
     pub fn start(pcap: &Path, mbufs: u32, memory_mb: u32, folder: &Path) -> Result<Self> {
+        let file = format!("net_pcap0,rx_pcap={},infinite_rx=1", pcap.display());
+        let devices = [file, "net_null0,no-rx=1".to_owned()];
+        Self::spawn(&devices, mbufs, memory_mb, folder, |telemetry| {
+            telemetry.device(1).is_ok_and(|stats| stats.sent > 0)
+        })
+    }
+
+    /// The same between two sockets that another process joins.
+    pub fn start_between(sockets: &[PathBuf; 2], folder: &Path) -> Result<Self> {
+        let device = |number: usize| memif(&number.to_string(), &sockets[number], None);
+        let devices = [device(0), device(1)];
+        Self::spawn(
+            &devices,
+            JOINED_MBUFS,
+            JOINED_MEMORY_MB,
+            folder,
+            |telemetry| telemetry.device(1).is_ok(),
+        )
+    }
+
+    fn spawn(
+        devices: &[String; 2],
+        mbufs: u32,
+        memory_mb: u32,
+        folder: &Path,
+        is_ready: impl Fn(&Telemetry) -> bool,
+    ) -> Result<Self> {
         let prefix = format!("vtepd-perf-{}", std::process::id());
         let mut command = Command::new("dpdk-testpmd");
         command
             .args(["-l", "0,1", "--no-pci", "--in-memory", "--main-lcore", "0"])
             .args(["-m", &memory_mb.to_string(), "--file-prefix", &prefix])
-            .arg(format!(
-                "--vdev=net_pcap0,rx_pcap={},infinite_rx=1",
-                pcap.display()
-            ))
-            .args(["--vdev=net_null0,no-rx=1", "--"])
+            .args(devices.iter().map(|device| format!("--vdev={device}")))
             .args([
+                "--",
                 "--forward-mode=io",
                 "--burst=64",
                 "--nb-cores=1",
                 "--no-lsc-interrupt",
+                "--disable-link-check",
             ])
             .args(["--total-num-mbufs", &mbufs.to_string()])
             .args(["--auto-start", "-i"]);
@@ -47,8 +76,7 @@ impl Testpmd {
             telemetry = telemetry
                 .take()
                 .or_else(|| Telemetry::connect(&prefix).ok());
-            let connected = telemetry.as_ref();
-            connected.is_some_and(|t| t.device(1).is_ok_and(|stats| stats.sent > 0))
+            telemetry.as_ref().is_some_and(&is_ready)
         })?;
         let telemetry = telemetry.ok_or_else(|| anyhow::anyhow!("testpmd has no telemetry"))?;
         Ok(Self { process, telemetry })

@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use vtepd_perf::frames::fabric::{ACCESS, LOCAL_HOST, UPLINK};
 
+use vtepd_wire::Mac;
+
 use super::api::Api;
 use super::process::Process;
 use super::telemetry::Telemetry;
@@ -64,6 +66,15 @@ pub enum Device {
     Plays(PathBuf, Option<PathBuf>),
     /// Receives nothing; what is sent goes to a file.
     Records(PathBuf),
+    /// Joined to another process by a socket, with a MAC of its own if one is given.
+    Joined(PathBuf, Option<Mac>),
+}
+
+/// A `net_memif` device that another process joins.
+pub fn memif(name: &str, socket: &Path, mac: Option<Mac>) -> String {
+    let mac = mac.map_or(String::new(), |mac| format!(",mac={mac}"));
+    let socket = socket.display();
+    format!("net_memif_{name},role=server,id=0,socket={socket},socket-abstract=no{mac}")
 }
 
 impl Device {
@@ -80,6 +91,7 @@ impl Device {
                 file.display(),
                 to.display()
             ),
+            Self::Joined(socket, mac) => memif(name, socket, *mac),
             Self::Records(to) => format!("net_pcap_{name},tx_pcap={}", to.display()),
         }
     }

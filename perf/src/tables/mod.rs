@@ -6,7 +6,7 @@
 //! machine does meets all of them alike.
 
 mod contenders;
-pub mod routes;
+mod routes;
 #[cfg(feature = "dpdk")]
 mod rte_hash;
 
@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use vtepd_perf::frames::Random;
+use vtepd_perf::results::Tables;
 use vtepd_perf::results::tables::FdbRow as Row;
 use vtepd_perf::summary::Summary;
 
@@ -33,8 +34,21 @@ struct Round {
     miss_cycles: f64,
 }
 
+/// Everything, of these sizes.
+pub fn all(
+    entries: &[u32],
+    routes: &[u32],
+    rounds: usize,
+    progress: &dyn Fn(&str),
+) -> Result<Tables> {
+    Ok(Tables {
+        fdb: run(entries, rounds, progress)?,
+        route: routes::run(routes, rounds, progress)?,
+    })
+}
+
 /// Runs every size.
-pub fn run(sizes: &[u32], rounds: usize, progress: &dyn Fn(&str)) -> Result<Vec<Row>> {
+fn run(sizes: &[u32], rounds: usize, progress: &dyn Fn(&str)) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for &entries in sizes {
         let entries = entries as usize;

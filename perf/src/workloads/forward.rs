@@ -176,6 +176,26 @@ impl<'a> Prepared<'a> {
         }
     }
 
+    /// Starts a daemon between other devices.
+    pub fn start_between(&self, uplink: Device, access: Device) -> Result<Vtepd> {
+        Vtepd::start(&Setup {
+            uplink,
+            access,
+            kept_frames: 0,
+            ..self.setup.clone()
+        })
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What is sent.
+    pub fn frames(&self) -> &Path {
+        &self.frames
+    }
+
     fn start_to(&self, access: Device) -> Result<Running> {
         let mut setup = self.setup.clone();
         (setup.uplink, setup.access) = self.repeating(access);

@@ -2,6 +2,7 @@
 
 pub mod churn;
 pub mod forward;
+pub mod latency;
 pub mod load;
 pub mod nat;
 pub mod new_sessions;
