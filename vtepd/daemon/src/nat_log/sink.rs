@@ -1,8 +1,9 @@
 //! Where the log goes: a file that others rotate, or syslog.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Error, Write as _};
+use std::io::{BufWriter, Error, ErrorKind, Write as _};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -108,6 +109,8 @@ impl Sink {
                 };
                 let sent = open.send(message.as_bytes()).map(drop);
                 let sent = match sent {
+                    // It reads no more, for now: another connection would not be read either.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
                     // Syslog was restarted since the last line.
                     Err(_) => {
                         let anew = local(path)?;
@@ -136,7 +139,12 @@ impl Sink {
 }
 
 fn append_to(path: &Path) -> Result<BufWriter<File>, Error> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    // A pipe without a reader would keep the daemon from starting, and one that is not read from stopping. To a file it is
+    // all the same.
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
     Ok(BufWriter::new(file))
 }
 
@@ -223,6 +231,39 @@ mod tests {
         let mut message = [0; 512];
         let len = server.recv(&mut message).unwrap();
         assert!(message[..len].ends_with(br#"count="3"]"#));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_keeps_nobody_waiting() {
+        let directory = directory("pipe");
+        let path = directory.join("nat.log");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(
+            Sink::open(&Target::File(path.clone())).is_err(),
+            "nobody is there"
+        );
+        // Both ends, as a reader that reads no more.
+        let _reader = File::options().read(true).write(true).open(&path).unwrap();
+        let mut sink = Sink::open(&Target::File(path)).unwrap();
+        let full = (0..100_000).find_map(|count| sink.write(&line(count)).err());
+        assert_eq!(full.unwrap().kind(), ErrorKind::WouldBlock);
+        drop(sink);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn syslog_that_reads_no_more_costs_a_line_one_wait() {
+        let directory = directory("deaf");
+        let path = directory.join("log");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let mut sink = Sink::open(&Target::Local(path)).unwrap();
+        let full = (0..100_000).find_map(|count| sink.write(&line(count)).err());
+        assert_eq!(full.unwrap().kind(), ErrorKind::WouldBlock);
+        // The same connection goes on once it reads.
+        server.recv(&mut [0; 512]).unwrap();
+        sink.write(&line(7)).unwrap();
         std::fs::remove_dir_all(directory).unwrap();
     }
 
