@@ -312,6 +312,16 @@ pub fn ask(translators: &Translators, frame: &[u8]) -> Result<Vec<(u16, SessionR
     Ok(known)
 }
 
+/// Where an ICMP error has the packet that it is about (RFC 792).
+const QUOTE: usize = 8;
+/// Where an IPv4 header has the protocol.
+const PROTOCOL_AT: usize = 9;
+
+/// Destination unreachable, source quench, time exceeded, parameter problem.
+fn is_error(kind: u8) -> bool {
+    matches!(kind, 3 | 4 | 11 | 12)
+}
+
 /// Who sends what to whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Ends {
@@ -351,11 +361,32 @@ impl Ends {
             }
             (PROTOCOL_ICMP, Some(_)) => {
                 let kind = *l4.first()?;
+                if is_error(kind) {
+                    return Self::quoted(l4.get(QUOTE..)?);
+                }
                 let query = matches!(kind, icmp::ECHO_REQUEST | icmp::ECHO_REPLY);
                 let identifier = u16::from_be_bytes([*l4.get(4)?, *l4.get(5)?]);
                 query.then(|| of(Protocol::Icmp, identifier, identifier))
             }
             _ => None,
         }
+    }
+
+    /// Of the packet that an ICMP error is about: it went the other way, so its ends change places.
+    fn quoted(bytes: &[u8]) -> Option<Self> {
+        let (header, _) = ipv4::Header::ref_from_prefix(bytes).ok()?;
+        let l4 = bytes.get(usize::from(*bytes.first()? & 0xf) * 4..)?;
+        let word = |at: usize| Some(u16::from_be_bytes([*l4.get(at)?, *l4.get(at + 1)?]));
+        let (protocol, source, destination) = match *bytes.get(PROTOCOL_AT)? {
+            PROTOCOL_TCP => (Protocol::Tcp, word(0)?, word(2)?),
+            PROTOCOL_UDP => (Protocol::Udp, word(0)?, word(2)?),
+            PROTOCOL_ICMP => (Protocol::Icmp, word(4)?, word(4)?),
+            _ => return None,
+        };
+        Some(Self {
+            protocol,
+            source: SocketAddrV4::new(header.destination_addr(), destination),
+            destination: SocketAddrV4::new(header.source_addr(), source),
+        })
     }
 }
