@@ -1,15 +1,17 @@
 //! Gratuitous ARP for addresses that this host answers for on external networks: neighbours there have sent to another
 //! MAC before, and switches have seen it elsewhere (RFC 5227, 3).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 
 use mgmt_api::change::Changes;
+use mgmt_api::resources::Network as ApiNetwork;
 use vtepd_datapath::{Delivery, LargeFrame, Recipients};
 use vtepd_tables::NetworkIndex;
 use vtepd_wire::{IntoBytes, Mac, arp, ethernet};
 
 use super::concerned::Concerned;
+use super::places::network_index;
 use super::{Control, stations};
 
 /// How often an address is announced.
@@ -100,13 +102,21 @@ fn frame(mac: Mac, packet: &arp::Packet) -> LargeFrame {
 }
 
 impl Control {
-    /// Announces what this host answers for after a transaction and did not before, or by another MAC.
+    /// Announces what this host answers for after a transaction and did not before, or by another MAC, or on another
+    /// interface or VLAN, where others may have been told something else.
     pub(super) fn announce(&mut self, changes: Changes<'_>, concerned: &Concerned) {
         let before = stations::answered_outside(changes.before, concerned);
+        let moved = changes.networks().filter(|change| {
+            let segment = |network: Option<&ApiNetwork>| Some(network?.segment.attachment());
+            segment(change.old) != segment(change.new)
+        });
+        let moved: BTreeSet<NetworkIndex> = moved
+            .filter_map(|change| network_index(change.handle))
+            .collect();
         let now = self.now_ms();
         for (at, mac) in stations::answered_outside(changes.after, concerned) {
-            if before.get(&at) != Some(&mac) {
-                let (network, address) = at;
+            let (network, address) = at;
+            if before.get(&at) != Some(&mac) || moved.contains(&network) {
                 self.announcements.add(network, address, mac, now);
             }
         }
