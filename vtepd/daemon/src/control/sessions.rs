@@ -35,6 +35,11 @@ impl Plane {
         let Some(filter) = filter_of(query) else {
             return Ok(SessionPage::default());
         };
+        // Workers are counted with fewer bits there: what none of ours has given out must not become another's.
+        let ours = |cursor: &ApiCursor| (cursor.worker as usize) < self.workers.len();
+        if !query.cursor.as_ref().is_none_or(ours) {
+            return Ok(SessionPage::default());
+        }
         let from = query.cursor.map_or(SessionCursor::default(), cursor_of);
         let spaces = query.router.map(|router| self.translating(router));
         let filter = match spaces.as_deref() {
