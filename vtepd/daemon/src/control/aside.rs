@@ -85,6 +85,19 @@ impl Ends {
 }
 
 impl Superseded {
+    /// Together with others: looking through all sessions takes as long for one as for thousands.
+    pub(super) fn with(mut self, others: impl Iterator<Item = Self>) -> Self {
+        for (router, ends) in others.flat_map(|other| other.0) {
+            self.0.entry(router).or_default().extend(ends);
+        }
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn ends(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+
     /// What other ends have been given by a transaction, or taken from them. Wherever a floating IP is answered for:
     /// SNAT may be here and that elsewhere.
     fn of(changes: Changes<'_>, concerned: &Concerned) -> Self {
@@ -124,7 +137,7 @@ impl Control {
 pub fn run(plane: &Arc<Plane>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match plane.superseded.recv_timeout(INTERVAL) {
-            Ok(superseded) => plane.end_superseded(&superseded),
+            Ok(first) => plane.end_superseded(&first.with(plane.superseded.try_iter())),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
