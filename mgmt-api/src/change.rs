@@ -19,6 +19,7 @@ pub struct Changes<'a> {
     pub after: View<'a>,
     /// `None`: everything in `after` is new.
     staged: Option<&'a Staged>,
+    is_undo: bool,
 }
 
 /// One record that comes (`old` is `None`), changes, or goes (`new` is `None`).
@@ -69,6 +70,7 @@ impl<'a> Changes<'a> {
             before: base.view(),
             after: View::new(base, Some(staged)),
             staged: Some(staged),
+            is_undo: false,
         }
     }
 
@@ -79,6 +81,7 @@ impl<'a> Changes<'a> {
             before: empty.view(),
             after: state.view(),
             staged: None,
+            is_undo: false,
         }
     }
 
@@ -89,7 +92,15 @@ impl<'a> Changes<'a> {
             before: self.after,
             after: self.before,
             staged: self.staged,
+            is_undo: !self.is_undo,
         }
+    }
+
+    /// True for the way back from what could not be kept. It must not be refused: whoever takes the way there sees to it
+    /// that there is room for both.
+    #[must_use]
+    pub fn is_undo(self) -> bool {
+        self.is_undo
     }
 
     /// The changes of one kind, each record at most once.

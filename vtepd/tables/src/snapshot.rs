@@ -77,6 +77,11 @@ impl Snapshot {
         self.rules.get(index.as_usize())?.as_deref()
     }
 
+    /// The same, to be kept.
+    pub fn shared_rules(&self, index: VrfIndex) -> Option<Arc<Rules>> {
+        self.rules.get(index.as_usize())?.clone()
+    }
+
     /// The router's interface behind an adjacency.
     #[inline(always)]
     pub fn gateway(&self, index: AdjacencyIndex) -> Option<&Gateway> {

@@ -31,6 +31,7 @@ use super::Control;
 use super::concerned::Concerned;
 use super::floating;
 use super::gateways::{WayOut, spaces};
+use super::nat_names;
 use super::places::{Side, network_index};
 use super::spaces::{Space, index_of};
 
@@ -49,6 +50,8 @@ pub struct Translation {
     /// How many pools may be in use.
     most_pools: usize,
     pools: Numbers<PoolOwnerKey>,
+    /// Whose each number is or was last: thousands of pools may tell at a time that they are exhausted.
+    by_number: Vec<Option<(Space, Ipv4Addr)>>,
     tenants: Numbers<Id>,
     /// By address space, what its rules refer to.
     pub(super) used: BTreeMap<Space, Used>,
@@ -64,6 +67,15 @@ pub struct Translation {
 
 /// Whose sessions end with a change of any of these.
 type PoolOwnerKey = (Space, Handle<ApiNetwork>, Ipv4Addr, SubscriberIndex);
+
+/// As the workers know it.
+fn owner_of((space, _, address, subscriber): PoolOwnerKey) -> Option<PoolOwner> {
+    Some(PoolOwner {
+        router: index_of(space)?,
+        subscriber,
+        address,
+    })
+}
 
 /// A pool that workers still clear up.
 struct Closing {
@@ -129,6 +141,13 @@ impl<K: std::hash::Hash + Eq + Clone> Numbers<K> {
     }
 }
 
+/// The rules of an external network's routers that a transaction changes.
+#[derive(Default)]
+struct Replaced {
+    former: Vec<Arc<Rules>>,
+    present: Vec<Arc<Rules>>,
+}
+
 /// What an address space refers to, as the records have it.
 struct Wanted<'a> {
     space: Space,
@@ -172,6 +191,7 @@ impl Translation {
         Self {
             most_pools: usize::from(capacity.pools),
             pools: Numbers::new(capacity.pools.saturating_add(capacity.spare_pools)),
+            by_number: Vec::new(),
             tenants: Numbers::new(capacity.tenants),
             used: BTreeMap::new(),
             holders: HashMap::new(),
@@ -210,9 +230,7 @@ impl Translation {
 
     /// Whose a pool is or was, and which address.
     pub fn pool(&self, index: PoolIndex) -> Option<(Space, Ipv4Addr)> {
-        let mut all = self.pools().chain(self.closing_pools());
-        let found = all.find(|(_, _, own)| *own == index);
-        found.map(|(space, address, _)| (space, address))
+        *self.by_number.get(usize::from(index.0))?
     }
 
     fn hold_tenant(&mut self, tenant: &Id) {
@@ -238,12 +256,13 @@ impl Translation {
         let addresses = wanted.addresses.iter();
         let opened = addresses.filter_map(|address| {
             let key = wanted.key(*address, subscriber);
+            let owner = owner_of(key)?;
             let (number, is_new) = self.pools.take(&key)?;
-            let owner = PoolOwner {
-                router: index_of(wanted.space)?,
-                subscriber,
-                address: *address,
-            };
+            let at = usize::from(number);
+            if self.by_number.len() <= at {
+                self.by_number.resize(at + 1, None);
+            }
+            self.by_number[at] = Some((wanted.space, *address));
             is_new.then_some(NatRequest::OpenPool {
                 pool: PoolIndex(number),
                 owner,
@@ -273,17 +292,19 @@ impl Control {
         concerned: &Concerned,
     ) -> Result<(), Refusal> {
         let translation = &self.translation;
-        let (mut new, mut used) = (0, translation.pools.by_key.len());
+        let (mut new, mut gone, mut used) = (0, 0, translation.pools.by_key.len());
         let mut tenants: BTreeSet<&Id> = BTreeSet::new();
         let routers = concerned.translating(changes).into_iter();
         for space in routers.flat_map(|router| Side::ALL.map(|side| (router, side))) {
-            used -= translation
-                .used
-                .get(&space)
-                .map_or(0, |used| used.pools.len());
+            let before = translation.used.get(&space);
+            let before = before.map_or(0, |used| used.pools.len());
+            used -= before;
+            gone += before;
             if let Some(wanted) = wanted(changes.after, space) {
-                used += wanted.addresses.len();
-                new += translation.new_pools(&wanted);
+                let (all, opened) = (wanted.addresses.len(), translation.new_pools(&wanted));
+                used += all;
+                new += opened;
+                gone = gone.saturating_sub(all - opened);
                 let tenant = wanted.router.tenant();
                 if translation.tenants.get(tenant).is_none() {
                     tenants.insert(tenant);
@@ -297,11 +318,15 @@ impl Control {
                 "there is room for {most} outside addresses: take some away or raise nat.pools in the configuration"
             ));
         }
-        if new > translation.pools.room() {
+        // What a transaction takes away is begun anew if the disk cannot keep it: there must be room for that as well.
+        let room = translation.pools.room();
+        let wanted = if changes.is_undo() { new } else { new + gone };
+        if wanted > room {
             let ending = translation.closing.len();
             return refuse(format!(
-                "{ending} outside addresses were taken away and are still being cleared up, ports and all: ask again in two \
-                 minutes, or raise nat.pools in the configuration"
+                "{new} outside addresses come and {gone} go, and {ending} that were taken away before are still being cleared \
+                 up, ports and all: there is room for {room} changes; make fewer at a time, ask again in two minutes, or raise \
+                 nat.pools in the configuration"
             ));
         }
         if tenants.len() > translation.tenants.room() {
@@ -348,6 +373,11 @@ impl Control {
                 let opened = self
                     .translation
                     .open_pools(&wanted, SubscriberIndex(subscriber));
+                for request in &opened {
+                    if let NatRequest::OpenPool { owner, .. } = request {
+                        self.nat_names.set_pool(owner, &wanted.router.id, tenant);
+                    }
+                }
                 requests.extend(opened);
             }
         }
@@ -370,26 +400,54 @@ impl Control {
 
     /// The rules, in the snapshot.
     pub(super) fn set_rules(&mut self, changes: Changes<'_>, concerned: &Concerned) {
-        let mut networks: BTreeSet<Handle<ApiNetwork>> = concerned.networks.clone();
+        let mut networks: BTreeMap<Handle<ApiNetwork>, Replaced> = BTreeMap::new();
         for router in concerned.translating(changes) {
             for side in Side::ALL {
                 let space = (router, side);
                 let Some(vrf) = index_of(space) else { continue };
                 let before = WayOut::of(changes.before, space);
-                networks.extend(before.map(|way_out| way_out.external.network));
+                let before = before.map(|way_out| way_out.external.network);
                 let wanted = wanted(changes.after, space);
-                networks.extend(
-                    wanted
-                        .as_ref()
-                        .map(|wanted| wanted.way_out.external.network),
-                );
+                let after = wanted.as_ref().map(|own| own.way_out.external.network);
                 let rules = wanted.and_then(|wanted| self.rules(changes.after, vrf, &wanted));
-                self.tables.edit().set_rules(vrf, rules.map(Arc::new));
+                let rules = rules.map(Arc::new);
+                if let Some(network) = before {
+                    let former = self.tables.staged().shared_rules(vrf);
+                    networks.entry(network).or_default().former.extend(former);
+                }
+                if let Some(network) = after {
+                    let present = rules.iter().cloned();
+                    networks.entry(network).or_default().present.extend(present);
+                }
+                self.tables.edit().set_rules(vrf, rules);
             }
         }
-        for network in networks {
-            self.set_externals(changes.after, network);
+        for (network, replaced) in &networks {
+            if !concerned.networks.contains(network) && !self.replace_externals(*network, replaced)
+            {
+                self.set_externals(changes.after, *network);
+            }
         }
+        for network in &concerned.networks {
+            self.set_externals(changes.after, *network);
+        }
+    }
+
+    /// Whose the outside addresses of an external network are, after some of its routers have other rules. False: that is
+    /// not to be had from what was before.
+    fn replace_externals(&mut self, network: Handle<ApiNetwork>, replaced: &Replaced) -> bool {
+        let Some(index) = network_index(network) else {
+            return false;
+        };
+        let before = self.tables.staged().network(index);
+        let before = before.and_then(|network| network.externals.as_ref());
+        let former = replaced.former.iter().map(|rules| &**rules);
+        let present = replaced.present.iter().map(|rules| &**rules);
+        let Some(Ok(externals)) = before.map(|before| before.replaced(former, present)) else {
+            return false;
+        };
+        self.tables.edit().network_mut(index).externals = Some(Arc::new(externals));
+        true
     }
 
     fn rules(&self, view: View<'_>, vrf: VrfIndex, wanted: &Wanted<'_>) -> Option<Rules> {
@@ -533,10 +591,19 @@ impl Control {
             .into_iter()
             .partition(|closing| vacant.contains(&closing.index));
         self.translation.closing = left;
+        if done.is_empty() {
+            return;
+        }
         for closing in done {
             self.translation.pools.release(closing.index.0);
             self.translation.let_tenant_go(&closing.tenant);
         }
+        let translation = &self.translation;
+        let open = translation.pools.by_key.keys();
+        let all = open.chain(translation.closing.iter().map(|closing| &closing.key));
+        let owners = all.filter_map(|key| owner_of(*key));
+        let keys = owners.map(|owner| nat_names::key_of(&owner)).collect();
+        self.nat_names.keep_pools(&keys);
     }
 
     /// What a translator must be told to be as those of the workers are; nothing, if none of this host's routers leads outside.
@@ -553,12 +620,8 @@ impl Control {
                 limits: Some(self.share(limits)),
             });
         let pools = translation.pools.by_key.iter();
-        let pools = pools.filter_map(|((space, _, address, subscriber), number)| {
-            let owner = PoolOwner {
-                router: index_of(*space)?,
-                subscriber: *subscriber,
-                address: *address,
-            };
+        let pools = pools.filter_map(|(key, number)| {
+            let owner = owner_of(*key)?;
             let pool = PoolIndex(*number);
             Some(NatRequest::OpenPool { pool, owner })
         });

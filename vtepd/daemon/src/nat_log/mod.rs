@@ -36,6 +36,8 @@ const AT_A_TIME: usize = 4096;
 const NAP: Duration = Duration::from_millis(20);
 /// How often it is asked how much was lost.
 const LOSSES: Duration = Duration::from_secs(10);
+/// How long the daemon waits for the last records to be written as it stops. What is not written then is lost.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What it needs to know of the daemon.
 pub struct NatLog {
@@ -64,14 +66,20 @@ impl NatLog {
         let mut lost = Lost::default();
         self.write(&Line::started(OffsetDateTime::now_utc()), &mut lost);
         let mut due = Instant::now() + LOSSES;
+        let mut end = None;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
+            if stopping {
+                end = end.or_else(|| Some(Instant::now() + FAREWELL));
+            }
             if self.reopen.swap(false, Ordering::Relaxed)
                 && let Err(error) = self.sink.reopen()
             {
                 tracing::error!(%error, "the log of translations goes on where it was");
             }
-            let written = self.write_all(&mut lost);
+            let written = self.write_all(&mut lost, end, || {
+                stop.load(Ordering::Relaxed) || Instant::now() > due
+            });
             if Instant::now() > due || stopping {
                 due = Instant::now() + LOSSES;
                 self.tell_of_losses(&mut lost);
@@ -85,8 +93,14 @@ impl NatLog {
         }
     }
 
-    /// Writes what has come, and returns how much that was.
-    fn write_all(&mut self, lost: &mut Lost) -> usize {
+    /// Writes what has come, and returns how much that was. A sink that takes a second for each record must not keep us
+    /// from what else there is to do, `busy_elsewhere`; after the `end` nothing is written any more.
+    fn write_all(
+        &mut self,
+        lost: &mut Lost,
+        end: Option<Instant>,
+        busy_elsewhere: impl Fn() -> bool,
+    ) -> usize {
         let (names, workers) = (
             Arc::clone(self.plane.nat_names()),
             Arc::clone(&self.workers),
@@ -99,9 +113,16 @@ impl NatLog {
                     break;
                 };
                 taken += 1;
+                if end.is_some_and(|end| Instant::now() > end) {
+                    lost.unwritten += 1;
+                    continue;
+                }
                 let age = Duration::from_secs(second.saturating_sub(record.second).into());
                 let line = line_of(&names, &record, now - age);
                 self.write(&line, lost);
+                if end.is_none() && busy_elsewhere() {
+                    break;
+                }
             }
         }
         if taken > 0
@@ -153,8 +174,16 @@ impl NatLog {
 }
 
 fn line_of(names: &NatNames, record: &LogRecord, time: OffsetDateTime) -> Line {
-    let router = VrfIndex::new(record.router).and_then(|index| names.router(index));
-    let tenant = names.tenant(record.subscriber);
+    let vrf = VrfIndex::new(record.router);
+    // The number may be another router's since.
+    let pool = vrf.and_then(|vrf| names.pool(&(vrf, record.subscriber, record.outside)));
+    let (router, tenant) = match pool {
+        Some((router, tenant)) => (Some(router), Some(tenant)),
+        None => (
+            vrf.and_then(|vrf| names.router(vrf)),
+            names.tenant(record.subscriber),
+        ),
+    };
     let numbered = |number: u16| format!("#{number}");
     Line {
         time,

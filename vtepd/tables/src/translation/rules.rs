@@ -119,6 +119,11 @@ impl Hasher for Fixed {
 
 pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fixed>>;
 
+/// A map that does not grow on its way to so many.
+fn room_for<K, V>(entries: usize) -> Map<K, V> {
+    Map::with_capacity_and_hasher(entries, BuildHasherDefault::default())
+}
+
 /// A forwarding's key: protocol 8, address 32, port 16.
 fn forwarding_key(protocol: Protocol, end: Endpoint) -> u64 {
     u64::from(protocol as u8) << 48 | u64::from(end.address) << 16 | u64::from(end.port)
@@ -162,8 +167,8 @@ impl Rules {
             outbound_only_ipv6: description.outbound_only_ipv6,
             pools: description.outside.clone(),
             pool_by_address: Map::default(),
-            floating_by_inside: Map::default(),
-            floating_by_outside: Map::default(),
+            floating_by_inside: room_for(description.floating_ips.len()),
+            floating_by_outside: room_for(description.floating_ips.len()),
             forwarding_by_inside: Map::default(),
             forwarding_by_outside: Map::default(),
             forwarded: Map::default(),

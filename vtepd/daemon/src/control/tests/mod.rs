@@ -12,6 +12,7 @@
 //! | `translation` | ways outside, floating IPs, tenants |
 //! | `neighbours` | stations that no port names |
 //! | `explain` | one packet, told step by step |
+//! | `scale` | how long a change takes where there is much already |
 //! | `histories` | random transactions against a daemon that knows only where they end |
 
 mod bridging;
@@ -21,6 +22,7 @@ mod histories;
 mod metadata;
 mod neighbours;
 mod routers;
+mod scale;
 mod services;
 mod translation;
 

@@ -10,13 +10,18 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use mgmt_api::change::Changes;
 use mgmt_api::events::{Event, EventSink, Heard, Listener, NatLimit};
 use mgmt_api::explain::{ExplainFrame, ExplainQuery, Explanation, Outcome};
+use mgmt_api::request::Request as _;
 use mgmt_api::resources::{Interface, Router};
+use mgmt_api::state::Transaction;
 use mgmt_api::translation::{
     NatPoolState, SessionCursor, SessionProtocol, SessionQuery, SessionState,
 };
 use vtepd_nat::{Capacity, Settings, Slices, Translator};
+use vtepd_tables::VrfIndex;
+use vtepd_tables::translation::SubscriberIndex;
 use vtepd_wire::{arp, icmp, tcp};
 
 use super::super::aside::Superseded;
@@ -219,6 +224,50 @@ impl Bench {
     /// What would become of a frame, while the worker can be asked.
     fn explained(&mut self, interface: &str, frame: Vec<u8>) -> Explanation {
         self.asks_beside(|plane, manager| explain(plane, manager, interface, frame))
+    }
+
+    /// The worker logs.
+    fn logs(&mut self) {
+        self.logs_with_room(1000);
+    }
+
+    fn logs_with_room(&mut self, log: u32) {
+        let capacity = Capacity {
+            sessions: 512,
+            pools: 8,
+            subscribers: 4,
+            log,
+            ..Capacity::default()
+        };
+        let hash = vtepd_tables::random_hash();
+        let slices = Slices::alone(hash);
+        self.state.translator = Translator::new(capacity, Settings::default(), slices, hash, 0);
+        // What it was told before it was replaced.
+        for request in self.plane.control.lock().all_nat_requests() {
+            request.carry_out(&mut self.state.translator).unwrap();
+        }
+    }
+
+    fn log(&self, sink: Sink) -> NatLog {
+        NatLog {
+            workers: vec![self.worker.clone()].into(),
+            plane: Arc::clone(&self.plane),
+            clock: Arc::default(),
+            sink,
+            reopen: Arc::default(),
+        }
+    }
+
+    /// All lines of the log, when something more has happened.
+    fn logged(&mut self, more: impl FnOnce(&mut Self)) -> Vec<String> {
+        more(self);
+        self.state.tell_of_translations();
+        let path = std::env::temp_dir().join(format!("vtepd-lines-{}", std::process::id()));
+        let log = self.log(Sink::open(&Target::File(path.clone())).unwrap());
+        self.asks(move |_| log.run(&AtomicBool::new(true)));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        text.lines().map(str::to_owned).collect()
     }
 
     fn later(&mut self, seconds: u64) {
@@ -454,6 +503,31 @@ fn a_gateway_s_address_is_announced_where_it_comes_to_and_no_longer_where_it_lea
 }
 
 #[test]
+fn addresses_are_announced_where_their_network_moves_to() {
+    let mut bench = Bench::alone();
+    bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "fixed_address": "10.1.0.5" }"#);
+    for _ in 0..4 {
+        bench.told_outside();
+        bench.later(1);
+    }
+    assert!(bench.told_outside().is_empty());
+    let moved = PUBLIC.replace(
+        r#""type": "flat", "interface": "vm1""#,
+        r#""type": "vlan", "interface": "trunk", "vlan": 99"#,
+    );
+    bench.put("networks", "public", &moved);
+    bench.worker.running.store(true, Ordering::Release);
+    bench.tick();
+    bench.worker.running.store(false, Ordering::Release);
+    let sent = bench.delivered();
+    for own in [FIP, QG_IP] {
+        let packet = arp::Packet::announcement(vtepd_wire::craft::Literal::value(QG), address(own));
+        let frame = craft::ethernet(BROADCAST, QG).vlan(99).arp(packet);
+        assert!(sent.contains(&(TRUNK, frame)), "{own}: {sent:02x?}");
+    }
+}
+
+#[test]
 fn a_floating_ip_moves_with_its_port_and_its_settings() {
     let mut bench = Bench::outside(&r1(HERE, true, ""));
     bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
@@ -572,6 +646,16 @@ fn sessions_are_shown_by_names_and_ended() {
     ));
     let second = bench.asks(|plane| plane.sessions(&query)).unwrap();
     assert_eq!(second.rows.len(), 1);
+    // A place that no worker of ours has given out, and that has the bits of the first one's.
+    let foreign = SessionQuery {
+        cursor: Some(SessionCursor {
+            worker: 1 << 16,
+            place: 0,
+        }),
+        ..query
+    };
+    let none = bench.asks(|plane| plane.sessions(&foreign)).unwrap();
+    assert_eq!((none.rows.len(), none.next), (0, None));
     let of_none = SessionQuery {
         router: Some(Handle::new(7)),
         ..SessionQuery::default()
@@ -635,6 +719,18 @@ fn what_a_floating_ip_supersedes_ends() {
     let rows = bench.sessions(SessionQuery::default());
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].inside.port(), 40001);
+    // Whatever has come in the meantime is looked for at once.
+    bench.running(|bench| {
+        bench.fip(r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#);
+        bench.fip(
+            r#"{ "address": "203.0.113.7", "network": "public", "router": "r1",
+                "forwardings": [{ "protocol": "tcp", "port": 80, "to": "10.2.0.5:40002" }] }"#,
+        );
+    });
+    let waiting: Vec<Superseded> = bench.plane.superseded.try_iter().collect();
+    assert_eq!(waiting.len(), 2);
+    let together = Superseded::default().with(waiting.into_iter());
+    assert_eq!(together.ends(), 2);
     // Nothing about addresses inside: nothing is looked for.
     bench.running(|bench| {
         bench.fip(
@@ -718,11 +814,52 @@ fn more_outside_addresses_than_there_is_room_for_are_refused_whole() {
     // As many again as there is room for those that end.
     bench.put("routers", "r1", &addresses(5));
     bench.put("routers", "r1", &addresses(8));
+    // If the disk could not keep it, it could not be undone.
+    refused(&bench, 7, "0 outside addresses come and 1 go, and 4 that");
+    while bench.numbers() > 8 {
+        // The workers clear them up.
+    }
     bench.put("routers", "r1", &addresses(7));
-    refused(&bench, 8, "5 outside addresses were taken away");
-    assert_eq!(bench.numbers(), 7, "the workers have cleared them up");
     bench.put("routers", "r1", &addresses(8));
     assert_eq!(bench.pools().len(), 8);
+}
+
+/// What the disk cannot keep is undone, however little room there is.
+#[test]
+fn a_change_of_outside_addresses_is_only_begun_if_it_can_be_undone() {
+    let mut bench = Bench::alone();
+    let addresses = |list: std::ops::Range<u8>| {
+        let list: Vec<String> = list
+            .map(|number| format!(r#""203.0.113.{number}/24""#))
+            .collect();
+        let router = r1(HERE, false, "").replace(r#""203.0.113.5/24""#, &list.join(", "));
+        put(&format!(r#""routers": {{ "r1": {router} }}"#))
+    };
+    bench.transact(&addresses(20..28)).unwrap();
+    while bench.numbers() > 8 {
+        // The workers clear the former one up.
+    }
+    // Four are to spare: three for three others, and then three back, are six.
+    let refusal = bench.transact(&addresses(23..31)).unwrap_err();
+    assert_eq!(refusal.code, Code::TableFull);
+    // Two are two, and two back.
+    bench.manager.read(|state| {
+        let mut transaction = Transaction::new(state);
+        let body = addresses(22..30).into();
+        Batch { body }.stage(&mut transaction).unwrap();
+        transaction.check().unwrap();
+        let staged = transaction.into_staged();
+        let changes = Changes::staged(state, &staged);
+        bench.plane.apply(&changes).unwrap();
+        bench.plane.apply(&changes.inverse()).unwrap();
+    });
+    let open = |bench: &mut Bench| {
+        let pools = bench.pools().into_iter();
+        let open = pools.filter(|(_, state)| *state == NatPoolState::Open);
+        open.map(|(address, _)| address.octets()[3])
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(open(&mut bench), [20, 21, 22, 23, 24, 25, 26, 27]);
 }
 
 #[test]
@@ -818,6 +955,10 @@ fn no_packet_leaves_untranslated_at_any_moment() {
     let central = r1(HERE, true, "");
     let bare = without_way(&with);
     let routers = [&with, &bare, &other, &tenant, &central, &bare, &elsewhere];
+    let gone = format!(
+        r#"{{ "put": {{ "floating-ips": {{ "fip1": {} }} }}, "delete": {{ "routers": ["r1"] }} }}"#,
+        r#"{ "address": "203.0.113.7", "network": "public" }"#
+    );
     let fips = [
         r#"{ "address": "203.0.113.7", "network": "public", "fixed_address": "10.1.0.5", "router": "r1" }"#,
         r#"{ "address": "203.0.113.7", "network": "public", "port": "red1" }"#,
@@ -836,7 +977,10 @@ fn no_packet_leaves_untranslated_at_any_moment() {
             let then = put(&format!(
                 r#""routers": {{ "r1": {router} }}, "floating-ips": {{ "fip1": {fip} }}"#
             ));
-            [first, then]
+            match step % 3 {
+                0 => vec![first, gone.clone(), then],
+                _ => vec![first, then],
+            }
         })
         .collect();
 
@@ -957,6 +1101,16 @@ fn an_explanation_knows_the_workers_sessions_and_makes_none() {
         told.drop.unwrap().description,
         DropReason::NatNoSession.description()
     );
+    // An error about what was sent is known by the session that it quotes.
+    let sent = craft::ethernet(QG, NEXT)
+        .ipv4(QG_IP, FAR)
+        .tcp(port, 80, tcp::SYN, b"");
+    let error = craft::ethernet(QG, NEXT)
+        .ipv4("198.18.9.1", QG_IP)
+        .icmp(11, 0, 0, &sent[14..]);
+    let told = bench.explained("vm1", error);
+    assert_eq!(told.outcome, Outcome::Forwarded, "{told:?}");
+    assert_eq!(told.packets[0].bytes[34..38], [10, 2, 0, 5], "{told:?}");
     let rows = bench.sessions(SessionQuery::default());
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.state == SessionState::Opening));
@@ -1013,32 +1167,13 @@ fn an_explanation_names_the_rule() {
 #[test]
 fn rfc6888_req12_who_had_which_port_is_logged_and_what_is_lost_is_said() {
     let mut bench = Bench::alone();
-    let capacity = Capacity {
-        sessions: 64,
-        pools: 8,
-        subscribers: 4,
-        log: 3,
-        ..Capacity::default()
-    };
-    let hash = vtepd_tables::random_hash();
-    let slices = Slices::alone(hash);
-    bench.state.translator = Translator::new(capacity, Settings::default(), slices, hash, 0);
-    // What it was told before it was replaced.
-    for request in bench.plane.control.lock().all_nat_requests() {
-        request.carry_out(&mut bench.state.translator).unwrap();
-    }
+    bench.logs_with_room(3);
     let directory = std::env::temp_dir().join(format!("vtepd-nat-log-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("nat.log");
     let write = |bench: &mut Bench| {
         bench.state.tell_of_translations();
-        let log = NatLog {
-            workers: vec![bench.worker.clone()].into(),
-            plane: Arc::clone(&bench.plane),
-            clock: Arc::default(),
-            sink: Sink::open(&Target::File(path.clone())).unwrap(),
-            reopen: Arc::default(),
-        };
+        let log = bench.log(Sink::open(&Target::File(path.clone())).unwrap());
         bench.asks(move |_| log.run(&AtomicBool::new(true)));
     };
     bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
@@ -1061,6 +1196,61 @@ fn rfc6888_req12_who_had_which_port_is_logged_and_what_is_lost_is_said() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 7, "{text}");
     assert!(lines[6].ends_with(" records-lost count=2"), "{text}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// A deleted router's number is given to the next one at once, while the sessions of the former still end.
+#[test]
+fn the_log_names_the_router_that_had_a_port_and_not_who_has_its_number_now() {
+    let mut bench = Bench::alone();
+    bench.logs();
+    bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000, FAR, tcp::SYN));
+    bench.delete("routers", "r1");
+    let next = r1(HERE, false, "")
+        .replace("203.0.113.5/24", "203.0.113.6/24")
+        .replacen('{', r#"{ "tenant": "acme", "#, 1);
+    bench.put("routers", "r2", &next);
+    bench.asks(|_| ());
+    bench.next_hop_answers();
+    let lines = bench.logged(|bench| {
+        bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40001, FAR, tcp::SYN));
+    });
+    assert!(
+        lines[1].contains(" port-taken router=r1 tenant=r1 ")
+            && lines[2].contains(" port-freed router=r1 tenant=r1 ")
+            && lines[3].contains(" port-taken router=r2 tenant=acme "),
+        "{lines:#?}"
+    );
+    while bench.numbers() > 1 {
+        // The worker clears the former one's up.
+    }
+    let names = Arc::clone(bench.plane.nat_names());
+    let mut vrfs = (0..4).filter_map(VrfIndex::new);
+    let former = vrfs.find_map(|vrf| names.pool(&(vrf, SubscriberIndex(0), address(QG_IP))));
+    assert_eq!(former, None, "nobody speaks of it any more");
+}
+
+/// Syslog that does not read keeps neither the workers nor the end.
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_daemon_from_stopping() {
+    let mut bench = Bench::alone();
+    bench.logs();
+    let directory = std::env::temp_dir().join(format!("vtepd-deaf-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("log");
+    let _deaf = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let sink = Sink::open(&Target::Local(path.clone())).unwrap();
+    // Until it has no room for more.
+    let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"", &path).is_ok() {}
+    for port in 0..200 {
+        bench.forwarded(TRUNK, &tcp_out("10.1.0.5", 40000 + port, FAR, tcp::SYN));
+    }
+    bench.state.tell_of_translations();
+    let log = bench.log(sink);
+    bench.asks(move |_| log.run(&AtomicBool::new(true)));
+    assert!(bench.worker.channel.nat.log.is_empty());
     std::fs::remove_dir_all(directory).unwrap();
 }
 
