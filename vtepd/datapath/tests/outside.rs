@@ -294,6 +294,40 @@ fn a_next_hop_is_asked_for_without_end() {
     assert_eq!(more, 0);
 }
 
+/// A router goes that has asked for the next hop of all: the others go on sending by him, and another one asks.
+#[test]
+fn a_next_hop_stays_when_a_router_goes_that_has_asked_for_him() {
+    let mut host = outside_host(&usual());
+    let (qg, fg, hop) = (adjacency(AT_QG), adjacency(AT_FG), ip("198.51.100.77"));
+    let mut neighbours = vtepd_datapath::route::neighbours::Neighbours::default();
+    assert_eq!(
+        neighbours
+            .set_next_hops(&host.tables, &[(qg, hop)], 0)
+            .len(),
+        1
+    );
+    let at = vtepd_tables::Neighbour {
+        mac: mac(NOBODY),
+        adjacency: adjacency(109),
+    };
+    assert!(neighbours.claimed(&mut host.tables, public(), hop, at, 0));
+    *host.tables.edit().adjacency_mut(qg) = vtepd_tables::Adjacency::Vacant;
+    host.tables.edit().network_mut(public()).set_gateways(&[fg]);
+    neighbours.forget(&mut host.tables, |_, _, _, gateway| gateway == qg);
+    assert_eq!(host.tables.neighbours.get(public(), hop), Some(at));
+    assert!(
+        neighbours
+            .set_next_hops(&host.tables, &[(fg, hop)], 0)
+            .is_empty()
+    );
+    let questions = neighbours.questions(&mut host.tables, 60_000);
+    assert_eq!(questions.len(), 1);
+    assert_eq!(questions[0].frame[6..12], mac(FG).0);
+    // With the last of them who can ask he is forgotten.
+    neighbours.forget(&mut host.tables, |_, _, _, _| true);
+    assert_eq!(host.tables.neighbours.get(public(), hop), None);
+}
+
 #[test]
 fn a_busy_segment_is_heard_more_than_a_port() {
     let mut host = outside_host(&usual());

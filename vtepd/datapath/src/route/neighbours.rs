@@ -178,7 +178,7 @@ impl Neighbours {
             return false;
         }
         if !self.known.contains_key(&key) {
-            let Some(gateway) = near_gateway(tables, network, address) else {
+            let Some(gateway) = near_gateways(tables, network, address).next() else {
                 return false;
             };
             if !self.add(key, gateway, Some(neighbour), now) {
@@ -264,7 +264,8 @@ impl Neighbours {
     }
 
     /// Forgets those for whom `which` says so; they are taken out of the tables unless
-    /// somebody else has their address now.
+    /// somebody else has their address now. Whom another interface of a router can ask for is not
+    /// forgotten for want of the former one: he is where he was, and others send by him.
     pub fn forget(
         &mut self,
         tables: &mut TablesWriter,
@@ -279,7 +280,15 @@ impl Neighbours {
             .map(|(key, _)| *key)
             .collect();
         for key in gone {
-            let neighbour = self.known.get(&key).and_then(|known| known.neighbour);
+            let Some(known) = self.known.get_mut(&key) else {
+                continue;
+            };
+            let neighbour = known.neighbour;
+            let stays = |gateway: &AdjacencyIndex| !which(key.0, key.1, neighbour, *gateway);
+            if let Some(gateway) = near_gateways(tables, key.0, key.1).find(stays) {
+                known.gateway = gateway;
+                continue;
+            }
             if neighbour.is_some() && tables.neighbours.get(key.0, key.1) == neighbour {
                 tables.neighbours.remove(key.0, key.1);
             }
@@ -319,17 +328,19 @@ fn gateway_of(tables: &TablesWriter, at: AdjacencyIndex) -> Option<&vtepd_tables
     tables.staged().gateway(at)
 }
 
-/// The router's interface on whose subnet an address is, one that a station may have.
-fn near_gateway(
+/// The routers' interfaces on whose subnets an address is, one that a station may have.
+fn near_gateways(
     tables: &TablesWriter,
     network: NetworkIndex,
     address: IpAddr,
-) -> Option<AdjacencyIndex> {
-    let network = tables.staged().network(network)?;
-    let mut gateways = network.gateways().iter().copied();
-    let may_be_asked =
-        |own: &vtepd_tables::Gateway| own.is_near(address) && !super::is_broadcast(own, address);
-    gateways.find(|at| gateway_of(tables, *at).is_some_and(may_be_asked))
+) -> impl Iterator<Item = AdjacencyIndex> {
+    let network = tables.staged().network(network);
+    let gateways = network.into_iter().flat_map(|network| network.gateways());
+    let may_be_asked = move |own: &vtepd_tables::Gateway| {
+        own.is_near(address) && !super::is_broadcast(own, address)
+    };
+    let near = move |at: &AdjacencyIndex| gateway_of(tables, *at).is_some_and(may_be_asked);
+    gateways.copied().filter(near)
 }
 
 /// Who has `address`? Asked of all in the network of the router's interface, or of him
