@@ -35,7 +35,8 @@ class Outside:
         for name, router in self.routers.items():
             gateway = router["external_gateway"]
             self.untranslated += map(ipaddress.ip_network, gateway.get("exempt", []))
-            self.scopes += map(ipaddress.ip_network, gateway.get("same_scope", []))
+            scope = gateway.get("same_scope", []) if gateway.get("snat", True) else ["0.0.0.0/0"]
+            self.scopes += map(ipaddress.ip_network, scope)
             # A distributed router is passed twice on the way to its central gateway, and once where the host has one itself.
             hops = (1, 2) if router.get("distributed", True) else (1,)
             for own in gateway["gateways"]:

@@ -140,12 +140,16 @@ hold_fails() {
 # learned_mtu HOST ADDRESS MTU: what the kernel there believes of its path.
 learned_mtu() { on "$1" ip route get "$2" | tee /dev/stderr | grep -q "mtu $3"; }
 
+# verify_outside NAME [OPTION...]: every packet's lengths and checksums, as verify_pcap; but no port is VXLAN's there, for
+# translation may give any to a station.
+verify_outside() { verify_pcap "$1" --ports 0 --at-least 0 "${@:2}"; }
+
 # more_drops HOST REASON BEFORE: more have been counted since.
 more_drops() { test "$(dropped "$1" "$2")" -gt "$3"; }
 
-# sessions HOST [QUERY]: its sessions, a JSON object a line.
+# sessions HOST [QUERY] [LIMIT]: its sessions, a JSON object a line; by pages of LIMIT.
 sessions() {
-  local page next="/v1/sessions?limit=1000${2:+&$2}"
+  local page next="/v1/sessions?limit=${3:-1000}${2:+&$2}"
   while [[ -n $next ]]; do
     page=$(api "$1" GET "$next") || return
     jq -c '.items[]' <<<"$page"

@@ -1,12 +1,14 @@
 #!/usr/bin/python3 -B
 """verify_cloud.py must accept what a distributed router puts on the wire, and name what is wrong with anything else."""
 
+import copy
 import struct
 import unittest
 from argparse import Namespace
 from ipaddress import ip_address
 
 from cloud import Cloud
+from outside import Outside
 from verify_cloud import Verifier
 from verify_pcap import Fault
 
@@ -21,7 +23,7 @@ CLOUD = Cloud({
         "gold": {"segment": {"type": "vlan", "interface": "prov0", "vlan": 148}},
         "alone": {"segment": {"type": "vxlan", "vni": 9}},
         "public": {
-            "segment": {"type": "flat", "interface": "ext0"},
+            "segment": {"type": "flat", "interface": "ext0"}, "subnets": [{"cidr": "10.100.0.0/24"}],
             "external": {"floating_ip_gateways": [
                 {"host": "h1", "mac": "fa:16:3e:00:64:11"}, {"host": "h2", "mac": "fa:16:3e:00:64:12"},
             ]},
@@ -141,11 +143,25 @@ class VerifyCloud(unittest.TestCase):
             ("r1 in", ethernet(QG, OUT, ipv4("10.100.0.14", "10.100.0.5", 64))),
             ("fip1 out", ethernet(OUT, FG1, ipv4("10.100.0.7", "10.100.0.14", 62))),
             ("fip2 out", ethernet(OUT, QG, ipv4("10.100.0.8", "10.100.0.14", 62))),
+            ("r1 in", ethernet(QG, OUT, ipv4("10.100.0.14", "10.100.0.5", 64, 17, struct.pack("!4H", 8000, 4789, 8, 0)))),
             ("untranslated out", ethernet(OUT, QG, untranslated("198.51.100.1"))),
             ("ARP by h1", ethernet(OUT, FG1, arp("10.100.0.7", "10.100.0.14", FG1))),
             ("ARP by h2", ethernet(EVERYBODY, QG, arp("0.0.0.0", "10.100.0.14", QG))),
         ):
             self.assertIn(f"none: {seen}", faults(frame))
+
+    def test_what_goes_outside_as_it_is(self):
+        for change, plain in (
+            ({}, False),
+            ({"same_scope": ["192.168.1.0/24"]}, True),
+            ({"same_scope": ["192.168.2.0/24"]}, False),
+            ({"exempt": ["10.100.0.0/24"]}, True),
+            ({"snat": False}, True),
+        ):
+            document = copy.deepcopy(CLOUD.document)
+            document["routers"]["r1"]["external_gateway"] |= change
+            outside = Outside(Cloud(document), "public")
+            self.assertEqual(plain, outside.goes_as_it_is(ip_address("192.168.1.11"), ip_address("10.100.0.14")), change)
 
     def test_what_is_wrong_on_the_way_outside(self):
         quote = ipv4("10.100.0.14", "192.168.1.11", 63)[2:]

@@ -60,6 +60,9 @@ class Verifier:
             for name, network in cloud.networks.items()
             if "external" in network
         }
+        self.outside_subnets = [
+            ipaddress.ip_network(subnet["cidr"]) for name in self.outsides for subnet in cloud.networks[name].get("subnets", [])
+        ]
         self.central = {}  # (network, MAC) → the host with the central gateway
         for router in cloud.document.get("routers", {}).values():
             for interface in router["interfaces"]:
@@ -74,13 +77,17 @@ class Verifier:
             self.overlay(("vlan", frame.vlan), frame, None)
         elif frame.ip and frame.ip.protocol == UDP and len(frame.ip.payload) >= 8:
             _, port = struct.unpack_from("!HH", frame.ip.payload)
-            if port == VXLAN_PORT:
+            if port == VXLAN_PORT and not self.is_outside(frame.ip):
                 vxlan = frame.ip.payload[8:]
                 vni = int.from_bytes(vxlan[4:7], "big")
                 self.overlay(("vxlan", vni), Frame(vxlan[8:]), frame.ip)
                 return
         if frame.vlan is None and ("flat", None) in self.networks:
             self.outsides[self.networks["flat", None]].frame(frame)
+
+    def is_outside(self, ip):
+        """True if it is of an external network, where translation may give a station any port, VXLAN's too."""
+        return any(address in subnet for address in (ip.source, ip.destination) for subnet in self.outside_subnets)
 
     def overlay(self, segment, frame, outer):
         need(segment in self.networks, f"no network has {segment[0]} {segment[1]}")

@@ -50,7 +50,7 @@ check "200 from c2 from ports that c1 had" transfer c2 get 10.100.0.14 --connect
 check "out1's kernel has seen the same" as_told c2
 check "UDP from 300 ports" transfer c2 ask 10.100.0.14 10.100.0.15 --connections 300 --source-port 32800 --at-once 100
 capture_stop out
-check "every length and checksum" verify_pcap out --at-least 0
+check "every length and checksum" verify_outside out
 check "the outside sees the router and nothing that is inside" verify_cloud out --outside r1
 
 section "Downloads while all beside their rule is changed"
