@@ -11,9 +11,10 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use vtepd_perf::frames::dvr::Routed;
 use vtepd_perf::frames::fabric::{ACCESS, UPLINK, UPLINK_MAC};
+use vtepd_perf::frames::flood::{Flood, MOST_VTEPS};
 use vtepd_perf::frames::nat::{Cloud, MOST_FLOATING, MOST_KEPT, Translation};
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::workload::introductions;
@@ -33,11 +34,14 @@ pub struct Frames {
     /// Where to; it is made if need be.
     folder: PathBuf,
     /// Flows; k and M are understood.
-    #[arg(long, default_value = "1k", value_parser = options::size)]
+    #[arg(long, default_value = "1k", value_parser = options::sessions)]
     flows: u32,
     /// Routers of routed.
     #[arg(long, default_value = "1", value_parser = options::routed_routers)]
     routers: u32,
+    /// VTEPs of flood.
+    #[arg(long, default_value_t = 16, value_parser = value_parser!(u32).range(1..=i64::from(MOST_VTEPS)))]
+    vteps: u32,
     /// Where the stations of snat, fip and new-sessions are.
     #[arg(long, default_value = "vxlan")]
     inside: Inside,
@@ -62,6 +66,7 @@ enum Name {
     Encap,
     Routed,
     DvrIn,
+    Flood,
     Snat,
     Fip,
     NewSessions,
@@ -88,6 +93,10 @@ pub fn run(args: &Frames) -> Result<()> {
         Name::Encap => args.write_flows(&args.bridged(Direction::Encap)),
         Name::Routed => args.write_flows(&args.routed(Direction::Encap)),
         Name::DvrIn => args.write_flows(&args.routed(Direction::Decap)),
+        Name::Flood => args.write_flows(&Flood {
+            vteps: args.vteps,
+            seed: args.seed,
+        }),
         Name::Snat => args.write_cloud(Translation::Snat),
         Name::Fip => args.write_cloud(Translation::FloatingIp),
         Name::NewSessions => args.write_cloud(Translation::SnatOfMany),
