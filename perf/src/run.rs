@@ -14,7 +14,7 @@ use vtepd_perf::results::{About, Results};
 use crate::options::{Inside, Name, Run, Switch, Ways};
 use crate::system::{cores, vtepd};
 use crate::workloads::nat::Way;
-use crate::workloads::{churn, forward, latency, load, nat, new_sessions, routes};
+use crate::workloads::{churn, forward, latency, load, nat, new_sessions, routes, scale};
 use crate::{tables, terminal, write_json};
 
 /// Destination MACs of the stream that `churn` must not disturb.
@@ -23,6 +23,9 @@ const CHURN_MACS: u32 = 100_000;
 /// Those of the stream whose time through the box is measured.
 const LATENCY_MACS: u32 = 1000;
 
+/// Flows of one way and sessions that one worker and two have, unless fewer are asked for.
+const SCALE_FLOWS: u32 = 100_000;
+const SCALE_SESSIONS: u32 = 64_000;
 /// Sizes of the tables that are measured alone, and rounds of each.
 const TABLE_ENTRIES: [u32; 4] = [1000, 100_000, 1_000_000, 16_000_000];
 const TABLE_ROUTES: [u32; 4] = [100, 1000, 100_000, 1_000_000];
@@ -60,6 +63,7 @@ impl<'a> Runner<'a> {
         self.one_way();
         self.translating();
         self.churn();
+        self.scale();
         self.latency();
         self.state();
         if self.options.all {
@@ -150,6 +154,46 @@ impl<'a> Runner<'a> {
             latency::run(&own.program, workload, effort, progress)
         };
         self.step("latency", run, |results, all| results.latency = all);
+    }
+
+    fn scale(&mut self) {
+        if !self.wants(Name::Scale) {
+            return;
+        }
+        let options = self.options;
+        let most = |sizes: &[u32], size: u32| sizes.iter().copied().max().unwrap_or(size).min(size);
+        let macs = most(&options.macs, SCALE_FLOWS);
+        let stations = most(&options.neighbours, SCALE_FLOWS);
+        let flows: [Box<dyn Flows>; 2] = [
+            Box::new(bridged(options, Direction::Decap, macs, false)),
+            Box::new(Routed {
+                direction: Direction::Encap,
+                routers: 1,
+                stations,
+                seed: options.seed,
+            }),
+        ];
+        for flows in &flows {
+            let run = |own: &Self, progress: &dyn Fn(&str)| {
+                let subject = scale::Subject::forward(&own.program, &**flows, progress)?;
+                scale::run(&subject, own.samples, progress)
+            };
+            let title = format!("scale, {}", flows.label());
+            self.step(&title, run, |results, scale| results.scale.push(scale));
+        }
+        let cloud = Cloud {
+            translation: Translation::Snat,
+            inside: Side::Remote,
+            flows: most(&options.sessions, SCALE_SESSIONS),
+            most_kept: MOST_KEPT,
+            seed: options.seed,
+        };
+        let run = |own: &Self, progress: &dyn Fn(&str)| {
+            let subject = scale::Subject::snat(&own.program, cloud, progress)?;
+            scale::run(&subject, own.samples, progress)
+        };
+        let title = format!("scale, snat {}", short(cloud.flows));
+        self.step(&title, run, |results, scale| results.scale.push(scale));
     }
 
     /// What a large state costs.

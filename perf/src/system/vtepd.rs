@@ -66,6 +66,16 @@ pub enum Device {
     Plays(PathBuf, Option<PathBuf>),
     /// Receives nothing; what is sent goes to a file.
     Records(PathBuf),
+    /// A queue for each file: those that come in, once or for ever, and those that what is sent
+    /// goes to.
+    Queues {
+        /// What comes in.
+        rx: Vec<PathBuf>,
+        /// For ever.
+        repeats: bool,
+        /// Where it goes; to nowhere if empty.
+        tx: Vec<PathBuf>,
+    },
     /// Joined to another process by a socket, with a MAC of its own if one is given.
     Joined(PathBuf, Option<Mac>),
 }
@@ -91,6 +101,16 @@ impl Device {
                 file.display(),
                 to.display()
             ),
+            Self::Queues { rx, repeats, tx } => {
+                let mut text = format!("net_pcap_{name}");
+                for (what, files) in [("rx_pcap", rx), ("tx_pcap", tx)] {
+                    for file in files {
+                        // Writing to a string does not fail.
+                        let _ = write!(text, ",{what}={}", file.display());
+                    }
+                }
+                text + if *repeats { ",infinite_rx=1" } else { "" }
+            }
             Self::Joined(socket, mac) => memif(name, socket, *mac),
             Self::Records(to) => format!("net_pcap_{name},tx_pcap={}", to.display()),
         }
@@ -114,11 +134,11 @@ impl Setup {
         self.memory_mb() + 256
     }
 
-    fn configuration(&self, prefix: &str, api_port: u16) -> String {
+    fn configuration(&self, prefix: &str, api_port: u16, workers: &[u32]) -> String {
         let mut text = format!(
             "host = \"{LOCAL_HOST}\"\n\
              [dpdk]\nmemory = \"huge\"\nmemory_mb = {}\nmain_core = 0\nfile_prefix = \"{prefix}\"\nmbufs = {}\n\
-             [workers]\ncores = [{WORKER_CORE}]\nidle = \"poll\"\n\
+             [workers]\ncores = {workers:?}\nidle = \"poll\"\n\
              [nat]\nsessions = {}\n\
              [api]\nlisten = [\"127.0.0.1:{api_port}\"]\n\
              [state]\ndirectory = \"{}\"\n",
@@ -159,11 +179,16 @@ pub const SECOND_PORT: u16 = 2;
 impl Vtepd {
     /// Starts it, without waiting.
     pub fn spawn(setup: &Setup) -> Result<Self> {
+        Self::spawn_on(setup, &[WORKER_CORE])
+    }
+
+    /// The same with workers on these cores.
+    pub fn spawn_on(setup: &Setup, workers: &[u32]) -> Result<Self> {
         fs::create_dir_all(&setup.folder)?;
         let prefix = format!("vtepd-perf-{}", std::process::id());
         let file = setup.folder.join("vtepd.toml");
         let api_port = free_port()?;
-        fs::write(&file, setup.configuration(&prefix, api_port))
+        fs::write(&file, setup.configuration(&prefix, api_port, workers))
             .with_context(|| format!("cannot write {}", file.display()))?;
         let mut command = Command::new(&setup.program);
         command.arg("--config").arg(&file);

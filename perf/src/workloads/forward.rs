@@ -191,6 +191,16 @@ impl<'a> Prepared<'a> {
         self.folder.path()
     }
 
+    /// How daemons are set up.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What VTEPs say of themselves.
+    pub fn introductions(&self) -> &Path {
+        &self.introductions
+    }
+
     /// What is sent.
     pub fn frames(&self) -> &Path {
         &self.frames

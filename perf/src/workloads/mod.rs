@@ -7,3 +7,4 @@ pub mod load;
 pub mod nat;
 pub mod new_sessions;
 pub mod routes;
+pub mod scale;
