@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent / "stl"))
 
 from measure import Api, Ports, Trex  # noqa: E402
 from MLRsearch import AbstractMeasurer, Config, MultipleLossRatioSearch, SearchGoal  # noqa: E402
-from trex.stl.api import STLClient  # noqa: E402
+from trex.stl.api import STLClient, TRexError  # noqa: E402
 from vtepd_flows import WORKLOADS  # noqa: E402
 from vtepd_profile import add_tunables, options_of, size  # noqa: E402
 from vtepd_stream import introductions  # noqa: E402
@@ -123,7 +123,10 @@ def connect(given: argparse.Namespace, api: Api | None) -> Trex:
     options, workload = options_of(given), WORKLOADS[given.workload]
     ports = Ports(given.access_port, given.underlay_port)
     client = STLClient(server=given.trex)
-    client.connect()
+    try:
+        client.connect()
+    except TRexError as error:
+        sys.exit(f"no TRex server at {given.trex} (t-rex-64 -i --stl starts one): {error}")
     client.acquire(ports=ports.both(), force=True)
     opening = WORKLOADS[workload.after] if workload.after else None
     trex = Trex(

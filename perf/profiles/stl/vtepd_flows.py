@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from vtepd_stream import FLOW, NUMBER, SOURCE_PORT, TURN, Carrier, Inner, Network, Options, Write
-from vtepd_stream import STLStream, introductions, mac, source_port, stream
+from vtepd_stream import STLStream, introductions, mac, source_port, streams
 
 NETWORKS = 16
 VTEPS = 16
@@ -66,7 +66,7 @@ def bridged(options: Options, to_local: bool) -> Iterator[STLStream]:
                 NUMBER,
             ),
         )
-        yield stream(options, network, vxlan(network) if to_local else tagged(network.number), inner)
+        yield from streams(options, network, vxlan(network) if to_local else tagged(network.number), inner)
 
 
 def decap(options: Options) -> Iterator[STLStream]:
@@ -95,11 +95,11 @@ def between_networks(options: Options, arrives: bool) -> Iterator[STLStream]:
             dvr_mac = f"fa:16:3f:01:00:{network.number % VTEPS:02x}"
             arriving = (number_at("Ether.dst"), vtep, *common)
             inner = Inner(mac(0x10, network.number), dvr_mac, addresses, ports, arriving, ttl=63)
-            yield stream(options, network, vxlan(network), inner)
+            yield from streams(options, network, vxlan(network), inner)
         else:
             leaving = (number_at("Ether.src"), *common)
             inner = Inner(mac(0x30, sender), mac(0x10, network.number), addresses, ports, leaving)
-            yield stream(options, network, tagged(sender), inner)
+            yield from streams(options, network, tagged(sender), inner)
 
 
 def routed(options: Options) -> Iterator[STLStream]:
@@ -125,7 +125,7 @@ def flood(options: Options) -> Iterator[STLStream]:
                 NUMBER,
             ),
         )
-        yield stream(options, network, tagged(network.number), inner)
+        yield from streams(options, network, tagged(network.number), inner)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def outward(options: Options, networks: int, ports: Ports, shared: bool) -> Iter
             ports=(ports.first, 443),
             writes=(source, host, remote, *ports.writes("UDP.sport"), NUMBER),
         )
-        yield stream(options, network, vxlan(network) if tunnelled else tagged(network.number), inner)
+        yield from streams(options, network, vxlan(network) if tunnelled else tagged(network.number), inner)
 
 
 def inward(options: Options, networks: int, ports: Ports, floating: bool) -> Iterator[STLStream]:
@@ -182,7 +182,7 @@ def inward(options: Options, networks: int, ports: Ports, floating: bool) -> Ite
             # A station of this host is translated by this host.
             to = FLOATING_MAC if options.inside == "vlan" else to
         inner = Inner(to, NEXT_HOP_MAC, (REMOTES + network.number, address), (443, ports.first), writes)
-        yield stream(options, network, Carrier(vlan=EXTERNAL_VLAN), inner)
+        yield from streams(options, network, Carrier(vlan=EXTERNAL_VLAN), inner)
 
 
 def routers(options: Options) -> int:

@@ -9,7 +9,7 @@ import argparse
 from typing import Any
 
 from vtepd_flows import WORKLOADS
-from vtepd_stream import UPLINK_MAC, Options, STLStream
+from vtepd_stream import IMIX, LEAST, UPLINK_MAC, Options, Size, STLStream
 
 
 def size(text: str) -> int:
@@ -19,12 +19,22 @@ def size(text: str) -> int:
     return int(digits) * unit
 
 
+def frame_size(text: str) -> tuple[Size, ...]:
+    """Bytes, or the mix."""
+    if text == "imix":
+        return IMIX
+    if not LEAST <= int(text) <= 9000:
+        raise ValueError(text)
+    return (Size(int(text), 1),)
+
+
 def add_tunables(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--flows", type=size, default=1000, help="MACs, neighbours, sessions or floating IPs; k and M are understood")
     add("--routers", type=int, default=1, help="of routed and dvr-in")
     add("--vteps", type=int, default=16, choices=(16, 128), help="of flood and introductions")
     add("--inside", choices=("vxlan", "vlan"), default="vxlan", help="where stations are, of what translates")
+    add("--size", type=frame_size, default="64", help="bytes of an inner frame, or imix: 64, 576 and 1328 as 7:4:1")
     add("--seed", type=int, default=1, help="of the order")
     add(
         "--checksum",

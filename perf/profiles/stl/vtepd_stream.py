@@ -11,9 +11,11 @@ repeat some flows and leave others out.)
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from math import gcd
+from typing import NamedTuple
 
 from trex.stl.api import (  # before Scapy, whose place it knows
     CTRexVmInsFixHwCs,
@@ -36,11 +38,22 @@ from scapy.packet import Packet, Raw
 # The MAC of a net_pcap device, which the captures are for. A NIC has its own: --uplink-mac.
 UPLINK_MAC = "02:70:63:61:70:00"
 OWN_VTEP = "172.20.0.1"
-INNER = 64
 HEADERS = 14 + 20 + 8
 
 FLOW, TURN = "flow", "turn"
 ALL = 0xFFFFFFFF
+
+
+class Size(NamedTuple):
+    """Bytes of an inner frame, without the checksum, and its share of the packets."""
+
+    octets: int
+    share: int
+
+
+LEAST = 64
+# 340 bytes on average; the greatest fit through a tunnel on any Ethernet.
+IMIX = (Size(64, 7), Size(576, 4), Size(1328, 1))
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Options:
     routers: int = 1
     vteps: int = 16
     inside: str = "vxlan"
+    size: tuple[Size, ...] = (Size(LEAST, 1),)
     seed: int = 1
     checksum: str = "hw"
     uplink_mac: str = UPLINK_MAC
@@ -96,7 +110,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Inner:
-    """A frame of 64 bytes without tags, that of turn 0, and what changes in it."""
+    """A frame without tags, that of turn 0, and what changes in it."""
 
     to: str
     source: str
@@ -128,9 +142,14 @@ def source_port(flow: int) -> int:
     return 49152 | flow & 0x3FFF
 
 
-def stream(options: Options, network: Network, carrier: Carrier, inner: Inner) -> STLStream:
-    """All flows of a network."""
-    packet = frame(options, network, inner, carrier.vlan)
+def streams(options: Options, network: Network, carrier: Carrier, inner: Inner) -> Iterator[STLStream]:
+    """All flows of a network, in each size."""
+    for size in options.size:
+        yield stream(options, network, carrier, inner, size)
+
+
+def stream(options: Options, network: Network, carrier: Carrier, inner: Inner, size: Size) -> STLStream:
+    packet = frame(options, network, inner, carrier.vlan, size.octets)
     nth, engine = "", counters(options, network)
     if carrier.vni is not None:
         vtep = network.number % options.vteps
@@ -146,14 +165,14 @@ def stream(options: Options, network: Network, carrier: Carrier, inner: Inner) -
         udp = CTRexVmInsFixHwCs.L4_TYPE_UDP
         engine.append(STLVmFixChecksumHw(l3_offset=f"IP{nth}", l4_offset=f"UDP{nth}", l4_type=udp))
     return STLStream(
-        name=f"network-{network.number}",
+        name=f"network-{network.number}-{size.octets}",
         packet=STLPktBuilder(pkt=packet, vm=STLScVmRaw(engine)),
         # Shares: every flow comes equally often. The multiplier of a start says how often.
-        mode=STLTXCont(pps=network.turns),
+        mode=STLTXCont(pps=network.turns * size.share),
     )
 
 
-def frame(options: Options, network: Network, inner: Inner, vlan: int | None) -> Packet:
+def frame(options: Options, network: Network, inner: Inner, vlan: int | None, size: int) -> Packet:
     packet: Packet = Ether(dst=inner.to, src=inner.source)
     if vlan is not None:
         packet /= Dot1Q(vlan=vlan)
@@ -161,7 +180,7 @@ def frame(options: Options, network: Network, inner: Inner, vlan: int | None) ->
     packet /= IP(src=source, dst=destination, flags="DF", id=0, ttl=inner.ttl)
     unchecked = {"chksum": 0} if options.checksum == "none" else {}
     packet /= UDP(sport=inner.ports[0], dport=inner.ports[1], **unchecked)
-    return packet / Raw(network.number.to_bytes(4, "big") + bytes(INNER - HEADERS - 4))
+    return packet / Raw(network.number.to_bytes(4, "big") + bytes(size - HEADERS - 4))
 
 
 def tunnel(options: Options, network: Network, vni: int, vtep: int) -> Packet:

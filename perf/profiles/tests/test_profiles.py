@@ -87,8 +87,31 @@ def load(name: str, options: str) -> list[dict[str, Any]]:
     return [stream.to_json() for stream in profile.get_streams()]
 
 
+def rate(stream: dict[str, Any]) -> float:
+    return stream["mode"]["rate"]["value"]
+
+
+def length(stream: dict[str, Any]) -> int:
+    return len(base64.b64decode(stream["packet"]["binary"]))
+
+
 def turns(stream: dict[str, Any]) -> int:
-    return round(stream["mode"]["rate"]["value"])
+    """How many flows it has."""
+    counter = next(i for i in stream["vm"]["instructions"] if i.get("name") == "turn" and i["type"] == "flow_var")
+    return counter["max_value"] - counter["min_value"] + 1
+
+
+def grown(frame: bytes, outer: int, tag: int, size: int) -> bytes:
+    """A capture's frame with zeroes at its end, so that the inner frame has that size."""
+    more = size - (len(frame) - outer - tag)
+    packet = bytearray(frame + bytes(more))
+    for ip in (14, outer + 14 + tag) if outer else (14 + tag,):
+        for at in (ip + 2, ip + 20 + 4):
+            packet[at : at + 2] = (int.from_bytes(packet[at : at + 2], "big") + more).to_bytes(2, "big")
+        field_engine.fix_ipv4(packet, ip)
+    # The outer one has no UDP checksum.
+    field_engine.fix_udp(packet, ip, ip + 20)
+    return bytes(packet)
 
 
 def sent(streams: list[dict[str, Any]], cores: int = 1) -> Iterator[bytes]:
@@ -130,6 +153,18 @@ class Streams(unittest.TestCase):
         expected = {frame[:at] + bytes(2) + frame[at + 2 :] for frame in exported("decap --flows 1k")}
         self.same(frames, expected)
 
+    def test_longer_packets_differ_in_lengths_and_checksums_only(self) -> None:
+        for name, outer, tag in (("decap", 50, 0), ("encap", 0, 4)):
+            for wanted in ("1514", "imix"):
+                streams = load(name, f"--flows 1k --size {wanted}")
+                frames = list(sent(streams))
+                sizes = (64, 576, 1328) if wanted == "imix" else (1514,)
+                short = exported(f"{name} --flows 1k")
+                self.same(frames, {grown(frame, outer, tag, longer) for frame in short for longer in sizes})
+                packets = sum(rate(stream) for stream in streams)
+                octets = sum(rate(stream) * (length(stream) - outer - tag) for stream in streams)
+                self.assertEqual(octets / packets, 340 if wanted == "imix" else 1514)
+
     def test_vteps_introduce_themselves_as_in_the_captures(self) -> None:
         for vteps in (16, 128):
             with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +182,7 @@ class Streams(unittest.TestCase):
         for name in WORKLOADS.keys() - {"io"}:
             for stream in load(name, "--flows 1k"):
                 offsets = [i.get("pkt_offset", 0) for i in stream["vm"]["instructions"]]
-                self.assertLess(max(offsets), len(base64.b64decode(stream["packet"]["binary"])))
+                self.assertLess(max(offsets), length(stream))
 
 
 class Stateful(unittest.TestCase):
