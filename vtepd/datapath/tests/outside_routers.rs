@@ -197,6 +197,73 @@ fn one_address_scope_reaches_from_router_to_router() {
     assert_eq!(host.send(PORT1, &frame).dropped(), DropReason::NatNotOurs);
 }
 
+/// A router that has an ordinary interface in the external network: it translates nothing, and meets those that do.
+#[test]
+fn a_router_with_an_interface_in_the_external_network_reaches_floating_ips() {
+    let mut host = with_yellow();
+    host.lead_outside(&Description {
+        floating_ips: floating(&[(FIP1, VM1_IP)]),
+        ..snat(&[QG_IP])
+    });
+    let address = format!("{QG2_IP}/24");
+    host.gateway(AT_QG2, public(), ROUTER_2, QG2, &[&address]);
+    host.route(ROUTER_1, "10.4.0.0/24", &[via(AT_OUTSIDE, QG2_IP)]);
+    let there = |to: &str| craft::ethernet(GW_YELLOW, STATION).ipv4(STATION_IP, to);
+    let outcome = host.send(PORT5, &there(FIP1).udp(1, 2, b"there"));
+    let delivered = craft::ethernet(VM1, GW_RED)
+        .ipv4(STATION_IP, VM1_IP)
+        .ttl(61);
+    assert_eq!(outcome.one(), (PORT1, &delivered.udp(1, 2, b"there")[..]));
+    let back = craft::ethernet(GW_RED, VM1).ipv4(VM1_IP, STATION_IP);
+    let outcome = host.send(PORT1, &back.udp(2, 1, b"back"));
+    let delivered = craft::ethernet(STATION, GW_YELLOW).ipv4(FIP1, STATION_IP);
+    assert_eq!(
+        outcome.one(),
+        (PORT5, &delivered.ttl(61).udp(2, 1, b"back")[..])
+    );
+    // By the shared address, too, and back.
+    let ask = craft::ethernet(GW_RED, VM2).ipv4(VM2_IP, STATION_IP);
+    let outcome = host.send(PORT2, &ask.udp(4000, 53, b"ask"));
+    let delivered = craft::ethernet(STATION, GW_YELLOW).ipv4(QG_IP, STATION_IP);
+    assert_eq!(
+        outcome.one(),
+        (PORT5, &delivered.ttl(62).udp(4000, 53, b"ask")[..])
+    );
+    let outcome = host.send(PORT5, &there(QG_IP).udp(53, 4000, b"tell"));
+    let delivered = craft::ethernet(VM2, GW_RED)
+        .ipv4(STATION_IP, VM2_IP)
+        .ttl(62);
+    assert_eq!(
+        outcome.one(),
+        (PORT2, &delivered.udp(53, 4000, b"tell")[..])
+    );
+    // What fails further on is told to who has sent it, in his words.
+    let late = there(FIP1).ttl(3).udp(1, 33434, b"trace");
+    let outcome = host.send(PORT5, &late);
+    let error = craft::ethernet(STATION, GW_YELLOW)
+        .ipv4(FG_IP, STATION_IP)
+        .tos(0xc0);
+    assert_eq!(
+        outcome.one(),
+        (PORT5, &error.icmp(11, 0, 0, &late[14..])[..])
+    );
+    let ask = craft::ethernet(GW_RED, VM2).ipv4(VM2_IP, STATION_IP).ttl(2);
+    let late = ask.udp(4000, 53, b"trace");
+    let outcome = host.send(PORT2, &late);
+    let (port, sent) = outcome.one();
+    assert_eq!((port, &sent[34..36]), (PORT2, &[11, 0][..]));
+    assert_eq!(sent[26..34], [198, 51, 100, 6, 10, 0, 0, 2]);
+    assert_eq!(sent[54..58], [10, 0, 0, 2], "what VM2 wrote is quoted");
+    assert_eq!(craft::verify(sent), Ok(()));
+    // And the gateway there answers.
+    let outcome = host.send(PORT5, &there(QG_IP).icmp_echo(1, 2, b"ping"));
+    let reply = craft::ethernet(STATION, GW_YELLOW).ipv4(QG_IP, STATION_IP);
+    assert_eq!(
+        outcome.one(),
+        (PORT5, &reply.icmp_echo_reply(1, 2, b"ping")[..])
+    );
+}
+
 /// Sessions of both routers are kept, each by the owner of its station: wherever a packet comes in.
 #[test]
 fn ipv6_that_turns_round_was_begun_inside() {

@@ -142,7 +142,7 @@ pub(crate) enum NoWay<'v> {
     },
     /// A broadcast to a subnet.
     Broadcast,
-    /// It leaves to an external network and is for this host there.
+    /// It is in an external network, and for this host there.
     Turn(Turn<'v>),
     /// It came from an external network and would leave by it again.
     Outward,
@@ -237,13 +237,14 @@ impl<'a, O: Observer> Decide<'a, O> {
                     hops,
                 });
             };
-            if egress.role == Role::Outside {
+            if egress.role == Role::Outside || next.role == Role::Outside {
                 return Err(NoWay::Turn(Turn {
                     last: gateway,
                     vrf,
                     at: neighbour.adjacency,
                     to: next,
                     hops,
+                    leaves: egress.role == Role::Outside,
                 }));
             }
             let is_for_it = next.has(destination.into());
@@ -311,6 +312,7 @@ impl<'a, O: Observer> Decide<'a, O> {
                 at,
                 to,
                 hops,
+                leaves: true,
             }));
         }
         // The last of several hops is the gateway itself.

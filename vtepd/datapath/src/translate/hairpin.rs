@@ -1,9 +1,9 @@
 //! From the inside to an outside address of this same host (RFC 4787, REQ-9): out and in again,
-//! without a wire between.
+//! without a wire between. Routers that have an ordinary interface in an external network are met there in the same way.
 
 use core::net::IpAddr;
 
-use vtepd_tables::{Access, AdjacencyIndex, Gateway, VrfIndex};
+use vtepd_tables::{Access, AdjacencyIndex, Gateway, Role, VrfIndex};
 use vtepd_wire::{FromBytes, icmp, icmp_error, icmpv6_error, ipv4, ipv6};
 
 use super::inbound::Sent;
@@ -22,12 +22,14 @@ pub(crate) struct Turn<'v> {
     pub last: &'v Gateway,
     /// That router's address space, which it leaves.
     pub vrf: VrfIndex,
-    /// The gateway on the external network that it is for.
+    /// The gateway on the external network that it is for, of whatever role.
     pub at: AdjacencyIndex,
     /// The same.
     pub to: &'v Gateway,
     /// What the routers take from its TTL until then.
     pub hops: u8,
+    /// Whether it goes outside on the way: by a gateway that translates.
+    pub leaves: bool,
 }
 
 impl<'a, O: Observer> Decide<'a, O> {
@@ -63,7 +65,9 @@ impl<'a, O: Observer> Decide<'a, O> {
             return self.report_v4(&frame, turn.last, packet, error, DropReason::TtlExceeded);
         }
         let original = Original::of(packet, checked);
-        if let Err(verdict) = self.go_out_v4(frame, at, turn.vrf, turn.to.network, packet) {
+        if turn.leaves
+            && let Err(verdict) = self.go_out_v4(frame, at, turn.vrf, turn.to.network, packet)
+        {
             return verdict;
         }
         let bytes = packet.data_mut().get_mut(L3..).unwrap_or_default();
@@ -83,12 +87,15 @@ impl<'a, O: Observer> Decide<'a, O> {
             access: Access::Open,
             ..frame
         };
+        let entry = Entry::new(turn.at, turn.to);
+        if turn.to.role != Role::Outside {
+            return self.route_v4(outside, entry, packet, None);
+        }
         let sent = Sent {
             frame,
             at,
             original,
         };
-        let entry = Entry::new(turn.at, turn.to);
         self.come_in_v4(outside, entry, packet, checked, None, Some(sent))
     }
 
@@ -116,7 +123,9 @@ impl<'a, O: Observer> Decide<'a, O> {
             let error = icmpv6_error::Error::HOP_LIMIT_EXCEEDED;
             return self.error_v6(&frame, own, packet, error, DropReason::TtlExceeded);
         }
-        if let Err(verdict) = self.go_out_v6(frame, at, turn.vrf, packet) {
+        if turn.leaves
+            && let Err(verdict) = self.go_out_v6(frame, at, turn.vrf, packet)
+        {
             return verdict;
         }
         let bytes = packet.data_mut().get_mut(L3..).unwrap_or_default();
