@@ -155,6 +155,8 @@ pub enum Name {
     DvrIn,
     /// Broadcasts to many VTEPs.
     Flood,
+    /// All kinds of packets of three lengths, both ways.
+    Mix,
     /// Decap while the MAC table changes.
     Churn,
     /// One worker and two.
@@ -241,7 +243,7 @@ fn within(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
 
 /// A small size of everything but the floor, which is testpmd's; one second of each, whatever
 /// else the machine does.
-pub const SMOKE: &str = "smoke decap encap routed dvr-in flood churn scale latency load routes snat fip new-sessions --samples 0 \
+pub const SMOKE: &str = "smoke decap encap routed dvr-in flood mix churn scale latency load routes snat fip new-sessions --samples 0 \
      --macs 1k --neighbours 1k --changes 20k --ports 10k --routers 100 --full-table 10k --sessions 1,1k --floating-ips 1k \
      --new-sessions 64k";
 

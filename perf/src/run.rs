@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use vtepd_perf::frames::dvr::Routed;
 use vtepd_perf::frames::flood::Flood;
+use vtepd_perf::frames::mix::Mix;
 use vtepd_perf::frames::nat::{Cloud, MOST_KEPT, Translation};
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::{Direction, Fabric, Flows, Workload, short};
@@ -14,7 +15,7 @@ use vtepd_perf::results::{About, Results};
 use crate::options::{Inside, Name, Run, Switch, Ways};
 use crate::system::{cores, vtepd};
 use crate::workloads::nat::Way;
-use crate::workloads::{churn, forward, latency, load, nat, new_sessions, routes, scale};
+use crate::workloads::{churn, forward, latency, load, mix, nat, new_sessions, routes, scale};
 use crate::{tables, terminal, write_json};
 
 /// Destination MACs of the stream that `churn` must not disturb.
@@ -62,6 +63,7 @@ impl<'a> Runner<'a> {
     pub fn run(mut self) -> Results {
         self.one_way();
         self.translating();
+        self.mix();
         self.churn();
         self.scale();
         self.latency();
@@ -118,6 +120,19 @@ impl<'a> Runner<'a> {
             let title = flows.label().to_string();
             self.step(&title, run, |results, row| results.forward.push(row));
         }
+    }
+
+    fn mix(&mut self) {
+        if !self.wants(Name::Mix) {
+            return;
+        }
+        let mix = Mix {
+            seed: self.options.seed,
+        };
+        let run = |own: &Self, progress: &dyn Fn(&str)| {
+            mix::run(&own.program, mix, own.samples, progress)
+        };
+        self.step("mix", run, |results, row| results.forward.push(row));
     }
 
     fn churn(&mut self) {

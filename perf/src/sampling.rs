@@ -44,6 +44,9 @@ pub struct Subject<'a> {
     pub sink: u16,
     /// Packets it sends for each that it receives.
     pub copies: u32,
+    /// Whether it receives from the sink and sends to the source, too. How many packets it sends
+    /// for one is then not known.
+    pub both_ways: bool,
     /// Its stages, if it is our daemon.
     pub api: Option<&'a Api>,
 }
@@ -140,8 +143,13 @@ impl Subject<'_> {
             }
         };
         let (core, other) = (CoreTicks::read(1)?, CoreTicks::read(0)?);
-        let received = self.telemetry.device(self.source)?.received;
-        let sent = self.telemetry.device(self.sink)?.sent;
+        let [source, sink] = [self.source, self.sink].map(|port| self.telemetry.device(port));
+        let (source, sink) = (source?, sink?);
+        let (mut received, mut sent) = (source.received, sink.sent);
+        if self.both_ways {
+            received += sink.received;
+            sent += source.sent;
+        }
         let thread = ThreadTime::read(self.pid, self.worker)?;
         let (at, tsc) = (Instant::now(), clock.raw());
         Ok(Moment {

@@ -299,6 +299,7 @@ impl Forwarding for Running {
             source: self.source,
             sink: self.sink,
             copies: 1,
+            both_ways: false,
             api: None,
         }
     }

@@ -80,11 +80,11 @@ impl Routed {
     }
 
     /// The network of a flow's sender.
-    fn from(&self, flow: u32) -> u32 {
+    pub(super) fn from(&self, flow: u32) -> u32 {
         self.next(self.fabric().network_of(flow))
     }
 
-    fn gateway_mac(&self, network: u32) -> Mac {
+    pub(super) fn gateway_mac(&self, network: u32) -> Mac {
         numbered(0x30, network)
     }
 
@@ -96,7 +96,7 @@ impl Routed {
         Ipv4Addr::from(self.subnet(network) + 1)
     }
 
-    fn address(&self, side: Side, network: u32, station: u32) -> Ipv4Addr {
+    pub(super) fn address(&self, side: Side, network: u32, station: u32) -> Ipv4Addr {
         let half = match side {
             Side::Local => 0,
             Side::Remote => REMOTE,
@@ -124,7 +124,7 @@ impl Routed {
     }
 
     /// The transaction that makes everything but stations.
-    fn infrastructure(&self) -> Value {
+    pub(super) fn infrastructure(&self) -> Value {
         let fabric = self.fabric();
         let options = Options {
             learning: false,

@@ -8,6 +8,7 @@
 //!  [`dvr`]       stations behind distributed routers
 //!  [`flood`]     broadcasts, a copy for each VTEP
 //!  [`state`]     the same as REST documents
+//!  [`mix`]       all of that and what follows at once, both ways
 //!  [`nat`]       stations behind routers that translate: the same three of them
 //!  [`nat_state`]
 //!  [`routed`]    routers and routes as REST documents, and packets that are routed
@@ -20,6 +21,7 @@ pub mod dvr;
 pub mod fabric;
 pub mod flood;
 pub mod flows;
+pub mod mix;
 pub mod nat;
 pub mod nat_state;
 pub mod order;

@@ -248,6 +248,7 @@ pub fn floor(
         source: 0,
         sink: 1,
         copies: 1,
+        both_ways: false,
         api: None,
     };
     subject.samples(samples, &|what| progress(&format!("io: {what}")))
@@ -261,6 +262,7 @@ pub struct Running {
     source: u16,
     sink: u16,
     copies: u32,
+    both_ways: bool,
 }
 
 impl Running {
@@ -268,12 +270,21 @@ impl Running {
     pub fn new(daemon: Vtepd, source: u16, sink: u16) -> Result<Self> {
         Ok(Self {
             copies: 1,
+            both_ways: false,
             telemetry: daemon.telemetry()?,
             worker: daemon.worker()?,
             daemon,
             source,
             sink,
         })
+    }
+
+    /// The same with packets that go the other way at the same time.
+    pub fn both_ways(self) -> Self {
+        Self {
+            both_ways: true,
+            ..self
+        }
     }
 
     /// To take samples of.
@@ -285,6 +296,7 @@ impl Running {
             source: self.source,
             sink: self.sink,
             copies: self.copies,
+            both_ways: self.both_ways,
             api: Some(self.daemon.api()),
         }
     }
