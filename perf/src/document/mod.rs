@@ -82,6 +82,13 @@ fn mark(doubtful: bool) -> &'static str {
     if doubtful { " ?" } else { "" }
 }
 
+/// Cycles of a packet in a stage.
+fn stage(row: &Row, name: &str) -> f64 {
+    let mut stages = row.measured.stages.iter();
+    let stage = stages.find(|(own, _)| own == name);
+    stage.map_or(0.0, |(_, cycles)| *cycles)
+}
+
 fn is_doubtful(row: &Row) -> bool {
     let doubtful = |measured: &Measured| !measured.doubts.is_empty();
     doubtful(&row.measured) || row.io.as_ref().is_some_and(doubtful)

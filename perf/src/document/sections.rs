@@ -93,23 +93,22 @@ fn staged(rows: &[&Row], rate: &str) -> String {
     let Some(first) = rows.first() else {
         return String::new();
     };
+    // Stages that none of them has anything to do in are left out.
+    let spent = |name: &str| rows.iter().any(|row| super::stage(row, name) >= 0.5);
     let names = first.measured.stages.iter().map(|(name, _)| name.as_str());
+    let names: Vec<&str> = names.filter(|name| spent(name)).collect();
     let mut header = vec!["workload", rate, "cycles"];
-    header.extend(names);
+    header.extend(&names);
     header.extend(["`io`", "above `io`"]);
     let line = |row: &&Row| {
-        let Measured {
-            mpps,
-            cycles,
-            stages,
-            ..
-        } = &row.measured;
+        let Measured { mpps, cycles, .. } = &row.measured;
         let mut line = vec![
             format!("{}{}", row.label, mark(is_doubtful(row))),
             range(*mpps, 2),
             range(*cycles, 0),
         ];
-        line.extend(stages.iter().map(|(_, cycles)| format!("{cycles:.0}")));
+        let stages = names.iter().map(|name| super::stage(row, name));
+        line.extend(stages.map(|cycles| format!("{cycles:.0}")));
         let io = row.io.as_ref().and_then(|io| io.cycles);
         line.push(number(io.map(|io| io.median), 0));
         line.push(number(row.measured.above(row.io.as_ref()), 0));

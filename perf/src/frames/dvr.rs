@@ -96,6 +96,12 @@ impl Routed {
         Ipv4Addr::from(self.subnet(network) + 1)
     }
 
+    /// The MAC and address by which other hosts reach a router's way outside, where there is one.
+    pub(super) fn central(&self, network: u32) -> (Mac, Ipv4Addr) {
+        let address = self.subnet(network) | (REMOTE - 1);
+        (numbered(0x32, network), Ipv4Addr::from(address))
+    }
+
     pub(super) fn address(&self, side: Side, network: u32, station: u32) -> Ipv4Addr {
         let half = match side {
             Side::Local => 0,
@@ -245,7 +251,7 @@ mod tests {
     use super::*;
 
     fn all() -> impl Iterator<Item = Routed> {
-        let sizes = [(1, 1000), (1, 100_000), (1000, 1000), (1000, 100_000)];
+        let sizes = [(1, 1000), (1, 20_000), (1000, 1000), (1000, 20_000)];
         [Direction::Encap, Direction::Decap]
             .into_iter()
             .flat_map(move |direction| {

@@ -375,6 +375,12 @@ impl Mix {
             "network": "outside",
             "gateways": [{ "mac": numbered(0x31, 0).to_string(), "addresses": [format!("{shared}/{EXTERNAL_PREFIX}")] }],
         });
+        // Other hosts, if they sent anything outside, would go this way.
+        for network in 0..self.fabric().networks {
+            let (mac, address) = world.central(network);
+            put["routers"]["r0"]["interfaces"][network as usize]["central"] =
+                json!({ "mac": mac.to_string(), "addresses": [address] });
+        }
         put["nat-settings"]["default"] = json!({
             "timeouts": { "udp": TIMEOUT },
             "limits": { "sessions": 1_000_000, "sessions_per_second": 100_000_000, "ports": 1_000_000 },

@@ -63,9 +63,13 @@ fn said_by(program: &str, arguments: &[&str]) -> String {
     })
 }
 
+/// What the daemon is built of.
+const MEASURED: [&str; 4] = ["vtepd", "dpdk-ffi", "mgmt-api", "Cargo.lock"];
+
 fn revision() -> String {
     let commit = said_by("git", &["rev-parse", "--short=12", "HEAD"]);
-    let changed = said_by("git", &["status", "--porcelain", "--untracked-files=no"]);
+    let changed = ["status", "--porcelain", "--untracked-files=no", "--"];
+    let changed = said_by("git", &[&changed[..], &MEASURED].concat());
     let plus = if changed.is_empty() { "" } else { "+" };
     format!("{commit}{plus}")
 }

@@ -3,6 +3,7 @@
 use kuva::prelude::{Plot, ShadedRegion};
 
 use super::{line, svg};
+use crate::frames::short;
 use crate::results::churn::Moment;
 use crate::results::{Churn, Results};
 
@@ -14,18 +15,21 @@ pub fn draw(results: &Results) -> Option<String> {
         .collect();
     let draw = |(number, churn): (usize, &&Churn)| {
         let points = churn.series.iter().map(|moment| (moment.at, moment.mpps));
-        let name = format!("{} changes/s by {}", churn.wanted_rate, churn.by);
+        let name = format!("{}, {} changes/s", churn.by, short(churn.wanted_rate));
         Plot::Line(line(number, &name, points.collect()))
     };
     let plots: Vec<Plot> = drawn.iter().enumerate().map(draw).collect();
     let first = drawn.first()?;
+    let moments = drawn.iter().flat_map(|churn| &churn.series);
+    let most = moments.map(|moment| moment.mpps).fold(0.0, f64::max);
     let shaded = changing(&first.series);
     Some(svg(plots, |layout| {
         let layout = layout
             .with_title("Throughput; changes are made in the shaded seconds")
             .with_x_label("seconds")
             .with_y_label("Mpps")
-            .with_y_axis_min(0.0);
+            .with_y_axis_min(0.0)
+            .with_y_axis_max(most * 1.1);
         shaded.into_iter().fold(layout, |layout, (begin, end)| {
             let region = ShadedRegion::vertical(begin, end);
             layout.with_shaded_region(region.with_color("#999999"))

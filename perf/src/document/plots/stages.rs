@@ -3,7 +3,7 @@
 use kuva::prelude::{BarPlot, Plot};
 
 use super::{colour, svg};
-use crate::document::rows;
+use crate::document::{rows, stage};
 use crate::results::{Results, Row};
 
 /// Height of a bar and what is between it and the next.
@@ -19,17 +19,14 @@ pub fn draw(results: &Results) -> Option<String> {
     };
     let rows: Vec<&Row> = rows(results).filter(one_for_one).collect();
     let first = rows.first()?;
-    let names: Vec<&str> = first
-        .measured
-        .stages
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let spent = |name: &&str| rows.iter().any(|row| stage(row, name) >= 0.5);
+    let names = first.measured.stages.iter().map(|(name, _)| name.as_str());
+    let names: Vec<&str> = names.filter(spent).collect();
     let mut bars = BarPlot::new().with_stacked().with_horizontal(true);
     // The first is drawn at the bottom.
     for row in rows.iter().rev() {
-        let stages = row.measured.stages.iter().enumerate();
-        let stages = stages.map(|(number, (_, cycles))| (*cycles, colour(number)));
+        let stages = names.iter().enumerate();
+        let stages = stages.map(|(number, name)| (stage(row, name), colour(number)));
         bars = bars.with_group(row.label.to_string(), stages.collect::<Vec<_>>());
     }
     let plots = vec![Plot::Bar(bars.with_legend(names))];
