@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum, value_parser};
 use vtepd_perf::frames::dvr::Routed;
 use vtepd_perf::frames::fabric::{ACCESS, UPLINK, UPLINK_MAC};
 use vtepd_perf::frames::flood::{Flood, MOST_VTEPS};
+use vtepd_perf::frames::mix::Mix;
 use vtepd_perf::frames::nat::{Cloud, MOST_FLOATING, MOST_KEPT, Translation};
 use vtepd_perf::frames::state::Side;
 use vtepd_perf::frames::workload::introductions;
@@ -45,7 +46,7 @@ pub struct Frames {
     /// Where the stations of snat, fip and new-sessions are.
     #[arg(long, default_value = "vxlan")]
     inside: Inside,
-    /// Which way of snat and fip. Answers of snat go to the ports that a router with one address
+    /// Which way of snat, fip and mix. Answers of snat go to the ports that a router with one address
     /// and one worker keeps.
     #[arg(long, default_value = "out")]
     way: Way,
@@ -67,6 +68,7 @@ enum Name {
     Routed,
     DvrIn,
     Flood,
+    Mix,
     Snat,
     Fip,
     NewSessions,
@@ -97,6 +99,7 @@ pub fn run(args: &Frames) -> Result<()> {
             vteps: args.vteps,
             seed: args.seed,
         }),
+        Name::Mix => args.write_mix(),
         Name::Snat => args.write_cloud(Translation::Snat),
         Name::Fip => args.write_cloud(Translation::FloatingIp),
         Name::NewSessions => args.write_cloud(Translation::SnatOfMany),
@@ -132,6 +135,21 @@ impl Frames {
                 Direction::Encap => ACCESS,
             },
             fabric: flows.fabric(),
+        })
+    }
+
+    fn write_mix(&self) -> Result<()> {
+        let mix = Mix { seed: self.seed };
+        let (direction, device) = match self.way {
+            Way::Out => (Direction::Encap, ACCESS),
+            Way::Return => (Direction::Decap, UPLINK),
+        };
+        let packets = mix.packets(direction).into_iter();
+        self.write(Traffic {
+            frames: Box::new(packets.map(|packet| mix.sent(direction, packet))),
+            transactions: Box::new(mix.transactions().into_iter()),
+            device,
+            fabric: mix.fabric(),
         })
     }
 
