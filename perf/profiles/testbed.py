@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent / "stl"))
 from measure import Api, Ports, Trex  # noqa: E402
 from MLRsearch import AbstractMeasurer, Config, MultipleLossRatioSearch, SearchGoal  # noqa: E402
 from trex.stl.api import STLClient, TRexError  # noqa: E402
-from vtepd_flows import WORKLOADS  # noqa: E402
 from vtepd_profile import add_tunables, options_of, size  # noqa: E402
 from vtepd_stream import introductions  # noqa: E402
+from vtepd_workloads import MEASURED, WORKLOADS  # noqa: E402
 
 # RFC 2544, section 24: a trial lasts at least 60 seconds. Section 26.1: no frame is lost.
 RFC2544_SECONDS = 60.0
@@ -54,7 +54,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def add_testbed(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("workload", choices=[name for name in WORKLOADS if name != "introductions"])
+    add("workload", choices=MEASURED)
     add("--trex", default="127.0.0.1", help="the TRex server, started with -i")
     add("--access-port", type=int, default=0, help="its port wired to the access device")
     add("--underlay-port", type=int, default=1, help="its port wired to the underlay's device")
@@ -120,7 +120,8 @@ def search(given: argparse.Namespace, measurer: AbstractMeasurer) -> list[dict[s
 
 def connect(given: argparse.Namespace, api: Api | None) -> Trex:
     """The workload on a server, ready to be sent."""
-    options, workload = options_of(given), WORKLOADS[given.workload]
+    # How many copies of a few broadcasts come out cannot be told apart from a loss.
+    options, workload = replace(options_of(given), broadcasts=False), WORKLOADS[given.workload]
     ports = Ports(given.access_port, given.underlay_port)
     client = STLClient(server=given.trex)
     try:
@@ -128,16 +129,16 @@ def connect(given: argparse.Namespace, api: Api | None) -> Trex:
     except TRexError as error:
         sys.exit(f"no TRex server at {given.trex} (t-rex-64 -i --stl starts one): {error}")
     client.acquire(ports=ports.both(), force=True)
-    opening = WORKLOADS[workload.after] if workload.after else None
+    opening = WORKLOADS[workload.after].streams(options) if workload.after else {}
     trex = Trex(
         client=client,
         ports=ports,
-        streams={ports.at(workload.enters(options)): list(workload.streams(options))},
+        streams={ports.at(side): streams for side, streams in workload.streams(options).items()},
         copies=options.vteps if given.workload == "flood" else 1,
         before_trial=given.before_trial,
         api=api,
         introduce=[introductions(options)],
-        opening={ports.at(opening.enters(options)): list(opening.streams(options))} if opening else {},
+        opening={ports.at(side): streams for side, streams in opening.items()},
         opening_flows=options.flows,
     )
     trex.prepare()

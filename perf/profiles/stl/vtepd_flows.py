@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from vtepd_stream import FLOW, NUMBER, SOURCE_PORT, TURN, Carrier, Inner, Network, Options, Write
-from vtepd_stream import STLStream, introductions, mac, source_port, streams
+from vtepd_stream import STLStream, mac, source_port, streams
 
 NETWORKS = 16
 VTEPS = 16
@@ -219,38 +219,3 @@ def new_sessions(options: Options) -> Iterator[STLStream]:
     if options.flows > 1 << 22:
         raise ValueError("of more than 4,194,304 flows the ports of a station go round, and masks do not add")
     return outward(options, NETWORKS, COUNTED, shared=True)
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A row of the table of workloads."""
-
-    streams: Callable[[Options], Iterator[STLStream]]
-    # Where the packets go in; with stations on VLANs, those that translate go in by the other side.
-    side: str
-    translates: bool = False
-    # What must have been sent before, once.
-    after: str | None = None
-
-    def enters(self, options: Options) -> str:
-        """`underlay` or `access`."""
-        if self.translates and options.inside == "vlan":
-            return {"underlay": "access", "access": "underlay"}[self.side]
-        return self.side
-
-
-WORKLOADS = {
-    # The floor: a box that forwards without looking, such as dpdk-testpmd. Its profile is decap.py.
-    "io": Workload(decap, "underlay"),
-    "decap": Workload(decap, "underlay"),
-    "encap": Workload(encap, "access"),
-    "routed": Workload(routed, "access"),
-    "dvr-in": Workload(dvr_in, "underlay"),
-    "snat": Workload(snat, "underlay", translates=True),
-    "snat-return": Workload(snat_return, "access", translates=True, after="snat"),
-    "fip": Workload(fip, "underlay", translates=True),
-    "fip-return": Workload(fip_return, "access", translates=True),
-    "new-sessions": Workload(new_sessions, "underlay", translates=True),
-    "flood": Workload(flood, "access"),
-    "introductions": Workload(lambda options: iter([introductions(options)]), "underlay"),
-}

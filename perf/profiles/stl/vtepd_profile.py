@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vtepd_flows import WORKLOADS
 from vtepd_stream import IMIX, LEAST, UPLINK_MAC, Options, Size, STLStream
+from vtepd_workloads import WORKLOADS
 
 
 def size(text: str) -> int:
@@ -46,7 +46,8 @@ def add_tunables(parser: argparse.ArgumentParser) -> None:
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    return Options(**{name: getattr(arguments, name) for name in Options.__dataclass_fields__})
+    given = vars(arguments)
+    return Options(**{name: given[name] for name in Options.__dataclass_fields__ if name in given})
 
 
 class Profile:
@@ -55,8 +56,12 @@ class Profile:
     def __init__(self, workload: str) -> None:
         self.workload = workload
 
-    def get_streams(self, tunables: list[str], **_: Any) -> list[STLStream]:
+    def get_streams(self, direction: int, tunables: list[str], **_: Any) -> list[STLStream]:
+        """`direction` tells what goes both ways apart: 0, even ports, are wired to the access device."""
         formatter = argparse.ArgumentDefaultsHelpFormatter
         parser = argparse.ArgumentParser(prog=self.workload, formatter_class=formatter)
         add_tunables(parser)
-        return list(WORKLOADS[self.workload].streams(options_of(parser.parse_args(tunables))))
+        sides = WORKLOADS[self.workload].streams(options_of(parser.parse_args(tunables)))
+        if len(sides) == 1:
+            return next(iter(sides.values()))
+        return sides["underlay" if direction else "access"]

@@ -52,8 +52,8 @@ class Size(NamedTuple):
 
 
 LEAST = 64
-# 340 bytes on average; the greatest fit through a tunnel on any Ethernet.
-IMIX = (Size(64, 7), Size(576, 4), Size(1328, 1))
+# IP packets of 50, 576 and 1450 bytes, 342 on average; the greatest is what fits through a tunnel on any Ethernet.
+IMIX = (Size(64, 7), Size(590, 4), Size(1464, 1))
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,24 @@ class Options:
     size: tuple[Size, ...] = (Size(LEAST, 1),)
     seed: int = 1
     checksum: str = "hw"
+    broadcasts: bool = True
     uplink_mac: str = UPLINK_MAC
 
 
 @dataclass(frozen=True)
 class Network:
-    """The flows of one network: its number, how many networks there are, and its flows."""
+    """Flows of one network: its number, how many networks there are, and how many flows from which one on."""
 
     number: int
     networks: int
     turns: int
+    first: int = 0
+    # Packets of each flow, beside those of others.
+    share: int = 1
+    label: str = "network"
+
+    def flow(self, turn: int) -> int:
+        return self.number + self.networks * turn
 
 
 @dataclass(frozen=True)
@@ -165,10 +173,10 @@ def stream(options: Options, network: Network, carrier: Carrier, inner: Inner, s
         udp = CTRexVmInsFixHwCs.L4_TYPE_UDP
         engine.append(STLVmFixChecksumHw(l3_offset=f"IP{nth}", l4_offset=f"UDP{nth}", l4_type=udp))
     return STLStream(
-        name=f"network-{network.number}-{size.octets}",
+        name=f"{network.label}-{network.number}-{size.octets}",
         packet=STLPktBuilder(pkt=packet, vm=STLScVmRaw(engine)),
         # Shares: every flow comes equally often. The multiplier of a start says how often.
-        mode=STLTXCont(pps=network.turns * size.share),
+        mode=STLTXCont(pps=network.turns * network.share * size.share),
     )
 
 
@@ -211,7 +219,7 @@ def counters(options: Options, network: Network) -> list[object]:
             step=each * (step % turns or turns),
         )
 
-    return [counter(FLOW, network.number, network.networks), counter(TURN, 0, 1)]
+    return [counter(FLOW, network.flow(network.first), network.networks), counter(TURN, network.first, 1)]
 
 
 def introductions(options: Options) -> STLStream:

@@ -33,8 +33,8 @@ from measure import Api, Ports, Trex  # noqa: E402
 from testbed import arguments, search  # noqa: E402
 from trex.stl.api import STLClient, STLProfile, TRexError  # noqa: E402
 from trex.utils.parsing_opts import decode_multiplier  # noqa: E402
-from vtepd_flows import WORKLOADS  # noqa: E402
 from vtepd_profile import size  # noqa: E402
+from vtepd_workloads import WORKLOADS  # noqa: E402
 
 import dpkt  # noqa: E402  which comes with TRex's client
 
@@ -80,10 +80,10 @@ def exported(command: str) -> set[bytes]:
         return export(command, folder)
 
 
-def load(name: str, options: str) -> list[dict[str, Any]]:
+def load(name: str, options: str, direction: int = 0) -> list[dict[str, Any]]:
     """The streams as TRex loads them."""
     path = PROFILES / "stl" / f"{name.replace('-', '_')}.py"
-    profile = STLProfile.load(str(path), tunables=options.split())
+    profile = STLProfile.load(str(path), direction, tunables=options.split())
     return [stream.to_json() for stream in profile.get_streams()]
 
 
@@ -158,12 +158,29 @@ class Streams(unittest.TestCase):
             for wanted in ("1514", "imix"):
                 streams = load(name, f"--flows 1k --size {wanted}")
                 frames = list(sent(streams))
-                sizes = (64, 576, 1328) if wanted == "imix" else (1514,)
+                sizes = (64, 590, 1464) if wanted == "imix" else (1514,)
                 short = exported(f"{name} --flows 1k")
                 self.same(frames, {grown(frame, outer, tag, longer) for frame in short for longer in sizes})
                 packets = sum(rate(stream) for stream in streams)
-                octets = sum(rate(stream) * (length(stream) - outer - tag) for stream in streams)
-                self.assertEqual(octets / packets, 340 if wanted == "imix" else 1514)
+                octets = sum(rate(stream) * (length(stream) - outer - tag - 14) for stream in streams)
+                self.assertAlmostEqual(octets / packets, 342 if wanted == "imix" else 1500)
+
+    def test_the_mix_has_the_packets_that_captures_draw_from(self) -> None:
+        for direction, way in ((0, "out"), (1, "return")):
+            streams = load("mix", "", direction)
+            frames = set(sent(streams))
+            drawn = [exported(f"mix --way {way} --seed {seed}") for seed in range(8)]
+            self.assertEqual(set().union(*drawn) - frames, set())
+            # Seven of twelve are short: all of those are drawn sooner or later, but for broadcasts, which are few.
+            short = {frame for frame in frames - set().union(*drawn) if len(frame) in (68, 114)}
+            self.assertEqual({frame for frame in short if frame[:6] != b"\xff" * 6}, set())
+            kinds: dict[str, float] = {}
+            for stream in streams:
+                kind = stream["name"].split("-")[0]
+                kinds[kind] = kinds.get(kind, 0) + rate(stream)
+            broadcasts = kinds.pop("broadcasts", 0)
+            self.assertEqual(len(set(kinds.values())), 1, kinds)
+            self.assertAlmostEqual(broadcasts / (broadcasts + sum(kinds.values())), 1 / 256 if way == "out" else 0)
 
     def test_vteps_introduce_themselves_as_in_the_captures(self) -> None:
         for vteps in (16, 128):
@@ -179,7 +196,7 @@ class Streams(unittest.TestCase):
                 load(name, options)
 
     def test_every_workload_has_a_profile_and_its_streams_fit_a_server(self) -> None:
-        for name in WORKLOADS.keys() - {"io"}:
+        for name in WORKLOADS.keys() - {"io", "mix-sessions"}:
             for stream in load(name, "--flows 1k"):
                 offsets = [i.get("pkt_offset", 0) for i in stream["vm"]["instructions"]]
                 self.assertLess(max(offsets), length(stream))
