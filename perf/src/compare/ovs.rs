@@ -1,7 +1,7 @@
 //! Open vSwitch on the frames and devices of a workload of ours.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use vtepd_perf::frames::fabric::{ACCESS, UPLINK};
 use vtepd_perf::frames::nat::{Cloud, is_forwarded};
 use vtepd_perf::frames::order::in_order;
 use vtepd_perf::frames::state::Side;
+use vtepd_perf::frames::workload::unbound;
 use vtepd_perf::frames::{Direction, Fabric, Flows, pcap};
 
 use super::contender::{Contender, Forwarding, waited_for_packets};
@@ -23,6 +24,8 @@ use crate::system::telemetry::Telemetry;
 use crate::system::vtepd::{Device, Named};
 use crate::workloads::{forward, nat};
 
+/// Frames in front of those that count. It takes milliseconds until it knows a new port.
+const LEAD_IN: usize = 500_000;
 /// Its caches are warm when so long no packet had to look further than into them.
 const CALM: Duration = Duration::from_secs(2);
 /// Between two looks.
@@ -162,11 +165,11 @@ impl<'a> OpenVSwitch<'a> {
         switch.raise_flow_limit()?;
         let (source_name, sink_name) = self.ends();
         let (mut source, mut sink) = (0, 0);
-        for (name, device) in &devices {
-            let port = switch.add_device(name, device)?;
-            if *name == source_name {
+        for (name, device) in devices {
+            let port = switch.add_device(name, &self.led_in(name, device)?)?;
+            if name == source_name {
                 source = port;
-            } else if *name == sink_name {
+            } else if name == sink_name {
                 sink = port;
             }
         }
@@ -179,6 +182,24 @@ impl<'a> OpenVSwitch<'a> {
             warm_up: None,
             _folder: folder,
         })
+    }
+
+    /// The same device with frames in front that are dropped: it polls a new device before it knows
+    /// which port that is.
+    fn led_in(&self, name: &str, device: Device) -> Result<Device> {
+        let Device::Plays(frames, out) = device else {
+            return Ok(device);
+        };
+        let file = frames.file_name().unwrap_or_default().to_string_lossy();
+        let file = self.folder.path().join(format!("{name}-{file}"));
+        if !file.exists() {
+            let lead_in = std::iter::repeat_n(unbound(), LEAD_IN);
+            let frames: Vec<Vec<u8>> =
+                pcap::read(File::open(&frames)?)?.collect::<io::Result<_>>()?;
+            let to = BufWriter::new(File::create(&file)?);
+            pcap::write(to, lead_in.chain(frames))?;
+        }
+        Ok(Device::Plays(file, out))
     }
 
     /// What came out for all frames, in the order of those.
@@ -251,7 +272,7 @@ impl Running {
                 last = (sent, Instant::now());
             }
             let received = self.telemetry.device(self.source)?.received;
-            let is_over = received >= frames && last.1.elapsed() > CALM;
+            let is_over = received >= frames + LEAD_IN as u64 && last.1.elapsed() > CALM;
             if is_over || start.elapsed() > PATIENCE {
                 bail!(
                     "{sent} frames came out of {frames}, {received} went in: {}",

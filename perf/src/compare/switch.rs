@@ -74,7 +74,7 @@ pub struct Switch {
     daemon: Process,
     _database: Process,
     folder: PathBuf,
-    prefix: String,
+    sockets: Sockets,
     tunnels: bool,
 }
 
@@ -124,17 +124,17 @@ impl Switch {
             .arg(format!("--unixctl={}", control.display()));
         let mut daemon = Process::start(daemon, &folder.join("log/ovs-vswitchd"), false)?;
         daemon.wait_until("a control socket", PATIENCE, || control.exists())?;
-        let switch = Self {
+        let mut switch = Self {
             daemon,
             _database: server,
             folder: folder.to_owned(),
-            prefix,
+            sockets: Sockets { prefix },
             tunnels: false,
         };
-        let ready = switch.vsctl(&["get", "Open_vSwitch", ".", "dpdk_initialized"])?;
-        if ready.trim() != "true" {
-            bail!("its DPDK does not start: {}", switch.daemon.last_words());
-        }
+        let mut is_ready = tool("ovs-vsctl", folder);
+        is_ready.args(["get", "Open_vSwitch", ".", "dpdk_initialized"]);
+        let is_ready = || run(&mut is_ready).is_ok_and(|ready| ready.trim() == "true");
+        switch.daemon.wait_until("DPDK", PATIENCE, is_ready)?;
         Ok(switch)
     }
 
@@ -150,7 +150,8 @@ impl Switch {
         self.make_bridge(PHYSICAL, &["--", "set", "Bridge", PHYSICAL, &mac])?;
         let flow = |port| format!("in_port={port},actions=mod_dl_dst:{UPLINK_MAC},LOCAL");
         let out = "in_port=LOCAL,actions=output:1".to_owned();
-        self.add_flows(PHYSICAL, &[out, flow(1), flow(2)])?;
+        let none = "priority=40000,dl_type=0x88b5,actions=drop".to_owned();
+        self.add_flows(PHYSICAL, &[out, flow(1), flow(2), none])?;
         // What its system says by itself is none of ours.
         self.in_namespace(&["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])?;
         let own = format!("{OWN_VTEP}/{UNDERLAY_PREFIX}");
@@ -291,7 +292,7 @@ impl Switch {
 
     /// Its devices.
     pub fn telemetry(&self) -> Result<Telemetry> {
-        Telemetry::connect(&self.prefix)
+        Telemetry::connect(&self.sockets.prefix)
     }
 
     /// What it said last.
@@ -302,7 +303,7 @@ impl Switch {
     /// Asks it to end and waits until it has.
     pub fn stop(self) -> Result<()> {
         self.appctl(&["exit", "--cleanup"])?;
-        let status = self.daemon.terminate()?;
+        let status = self.daemon.ended()?;
         if !status.success() {
             bail!("Open vSwitch has ended with {status}");
         }
@@ -323,6 +324,18 @@ impl Switch {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.id()));
         run(command.arg("--").args(arguments)).map(drop)
+    }
+}
+
+/// Where DPDK has its sockets, and leaves them.
+struct Sockets {
+    prefix: String,
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        // It may not have come so far as to make it.
+        let _ = fs::remove_dir_all(Path::new("/var/run/dpdk").join(&self.prefix));
     }
 }
 

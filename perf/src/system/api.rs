@@ -16,8 +16,8 @@ pub struct Api {
 /// An entry of `/v1/workers`, as far as it is needed here.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Worker {
-    /// The share of its last second that it spent on packets.
-    pub busy: f64,
+    /// Turns of its loop.
+    pub iterations: u64,
     /// Packets it took in.
     pub packets: u64,
     /// Where its cycles went.

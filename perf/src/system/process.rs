@@ -74,8 +74,13 @@ impl Process {
     }
 
     /// Asks it to end and waits until it has.
-    pub fn terminate(mut self) -> Result<ExitStatus> {
+    pub fn terminate(self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
+        self.ended()
+    }
+
+    /// Waits until one that was asked to end has done so.
+    pub fn ended(mut self) -> Result<ExitStatus> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
