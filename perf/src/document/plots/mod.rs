@@ -52,5 +52,39 @@ fn svg(plots: Vec<Plot>, about: impl FnOnce(Layout) -> Layout) -> String {
     let layout = Layout::auto_from_plots(&plots)
         .with_width(WIDTH)
         .with_height(HEIGHT);
-    kuva::render_to_svg(plots, about(layout))
+    renumbered(&kuva::render_to_svg(plots, about(layout)))
+}
+
+/// What the library calls the parts that it cuts off: numbers that go on from picture to picture.
+const NUMBERED: &str = "kuva-clip-";
+
+/// The same picture whichever one of the process it is.
+fn renumbered(svg: &str) -> String {
+    let mut pieces = svg.split(NUMBERED);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    let mut seen: Vec<&str> = Vec::new();
+    for piece in pieces {
+        let end = piece.find(|c: char| !c.is_ascii_digit());
+        let (number, rest) = piece.split_at(end.unwrap_or(piece.len()));
+        let known = seen.iter().position(|one| *one == number);
+        let own = known.unwrap_or_else(|| {
+            seen.push(number);
+            seen.len() - 1
+        });
+        text += &format!("clip-{own}{rest}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_numbered_anew_and_alike() {
+        let svg = "<a id=\"kuva-clip-17\"/><b u=\"#kuva-clip-17\"/><c id=\"kuva-clip-18\"/>";
+        let own = "<a id=\"clip-0\"/><b u=\"#clip-0\"/><c id=\"clip-1\"/>";
+        assert_eq!(renumbered(svg), own);
+        assert_eq!(renumbered("<svg/>"), "<svg/>");
+    }
 }
