@@ -35,8 +35,10 @@ class Outside:
         for name, router in self.routers.items():
             gateway = router["external_gateway"]
             self.untranslated += map(ipaddress.ip_network, gateway.get("exempt", []))
-            scope = gateway.get("same_scope", []) if gateway.get("snat", True) else ["0.0.0.0/0"]
-            self.scopes += map(ipaddress.ip_network, scope)
+            if gateway.get("snat", True):
+                self.scopes += map(ipaddress.ip_network, gateway.get("same_scope", []))
+            else:
+                self.scopes += [i.network for g in cloud.gateways if g.router == name for i in g.interfaces if i.version == 4]
             # A distributed router is passed twice on the way to its central gateway, and once where the host has one itself.
             hops = (1, 2) if router.get("distributed", True) else (1,)
             for own in gateway["gateways"]:

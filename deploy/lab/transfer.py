@@ -6,6 +6,7 @@
     transfer.py put ADDRESS… [--bytes N]                uploads, the same
     transfer.py hold ADDRESS…                           connections that speak a line now and then, until SIGTERM
     transfer.py ask ADDRESS… [--bytes N]                a datagram each, which comes back whole
+    transfer.py meet ADDRESS…                           connects while the other end does the same (simultaneous open)
 
 with --connections N (of each address), --source-port PORT (of the first; -1: any), --port PORT. Prints one JSON object: how many
 went well and how many did not (with the first error), the bytes, and for each that went well its two ends: "inside", what
@@ -210,6 +211,16 @@ async def ask(address, options, source_port):
     return {"inside": own, "outside": peer.decode()}, rest == data
 
 
+async def meet(address, options, source_port):
+    """Nobody listens: --source-port here is --port there, and the other way round. Each tells the other whom it sees."""
+    reader, writer = await connect(address, options, source_port)
+    own, peer = ends(writer)
+    writer.write(json.dumps({"peer": peer}).encode() + b"\n")
+    seen = json.loads(await reader.readline() or "{}").get("peer")
+    writer.close()
+    return {"inside": own, "outside": seen}, seen is not None
+
+
 async def client(options):
     options.stopped, options.held = stop_event(), 0
     gate = asyncio.Semaphore(options.at_once or 1 << 30)
@@ -236,7 +247,7 @@ async def client(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, run in (("serve", serve), ("get", get), ("put", put), ("hold", hold), ("ask", ask)):
+    for name, run in (("serve", serve), ("get", get), ("put", put), ("hold", hold), ("ask", ask), ("meet", meet)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--port", type=int, default=8000)
