@@ -42,8 +42,8 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct ReportArgs {
-    /// What `run --json` and `tables --json` have written; of what is in several of them, the last counts.
-    #[arg(default_value = "perf/results/run.json")]
+    /// What `--json` has written; of what is in several of them, the last counts. None: all in
+    /// perf/results.
     pub results: Vec<PathBuf>,
     /// Where the pages go.
     #[arg(long, default_value = "docs")]

@@ -152,8 +152,12 @@ impl Mix {
         }
     }
 
-    /// A floating IP of a distributed router costs two, as in Neutron.
-    fn ttl_outside(packet: Packet) -> u8 {
+    /// On the way out, a distributed router and its central one cost one each, and a floating IP
+    /// costs two, as in Neutron.
+    const TTL_OUT: u8 = 62;
+
+    /// On the way back the station's router is not passed, but by a floating IP.
+    fn ttl_back(packet: Packet) -> u8 {
         if packet.what == What::Floating {
             62
         } else {
@@ -219,7 +223,7 @@ impl Mix {
                 Self::remote(packet),
                 world.address(Side::Local, network, station),
             )
-            .ttl(Self::ttl_outside(packet))
+            .ttl(Self::ttl_back(packet))
             .udp(REMOTE_PORT, Self::port(packet), &Self::payload(packet));
         tunnel::tagged(fabric, network, &inner)
     }
@@ -288,7 +292,7 @@ impl Mix {
                 craft::ethernet(NEXT_HOP_MAC, Self::outside_mac(packet))
                     .vlan(VLAN)
                     .ipv4(Self::outside(packet), Self::remote(packet))
-                    .ttl(Self::ttl_outside(packet))
+                    .ttl(Self::TTL_OUT)
                     .udp(Self::port(packet), REMOTE_PORT, &Self::payload(packet))
             }
             (Direction::Decap, What::Routed) => tagged((local, world.gateway_mac(network)), 63),

@@ -27,6 +27,7 @@ pub use latency::Latency;
 pub use load::Load;
 pub use machine::About;
 pub use measured::Measured;
+pub use merge::in_order;
 pub use routes::Routes;
 pub use scale::Scale;
 pub use tables::Tables;
