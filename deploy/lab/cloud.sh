@@ -52,7 +52,7 @@ cloud_joined() {
   local host other
   for host; do
     for other; do
-      [[ $host == "$other" ]] || check "$host has found $other" wait_for 15 next_hop_found "$host" "$other"
+      [[ $host == "$other" ]] || check "$host has found $other" wait_for 60 next_hop_found "$host" "$other"
     done
   done
 }

@@ -443,11 +443,11 @@ verify_pcap() {
 
 # ------------------------------------------------------------------------------------------------- traffic
 
-# ping_ok HOST ADDRESS [OPTION...]: three echoes, none lost.
+# ping_ok HOST ADDRESS [OPTION...]: three echoes, none lost. It waits for as long as a busy machine may need, and only if it must.
 ping_ok() {
   local host=$1 addr=$2
   shift 2
-  on "$host" ping -n -q -c 3 -i 0.05 -W 1 "$@" "$addr"
+  on "$host" ping -n -q -c 3 -i 0.05 -W 5 "$@" "$addr"
 }
 
 # ping_once HOST ADDRESS [OPTION...]

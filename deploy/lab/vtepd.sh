@@ -149,7 +149,7 @@ vtepd_start() {
   ip netns exec "$(netns "$host")" "${VTEPD_AS[@]}" "${VTEPD_PROGRAM:-$VTEPD_BIN/vtepd}" \
     --config "$LAB_DIR/$host.toml" >>"$LAB_DIR/$host.log" 2>&1 </dev/null &
   DAEMON_PID[$host]=$!
-  wait_for 20 vtepd_up_or_gone "$host" || true
+  wait_for 60 vtepd_up_or_gone "$host" || true
   vtepd_healthy "$host" || {
     lab_show_logs >&2
     die "vtepd on $host has not come up"
