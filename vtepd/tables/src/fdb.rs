@@ -11,8 +11,8 @@
 use core::net::Ipv4Addr;
 use std::sync::Arc;
 
-use vtepd_wire::Mac;
 use vtepd_wire::hash::KeyedHash;
+use vtepd_wire::{Mac, MacBits};
 
 use crate::bucket::Narrow;
 use crate::index::{AdjacencyIndex, NetworkIndex};
@@ -90,14 +90,14 @@ pub struct FdbKey(u64);
 impl FdbKey {
     /// The key of `mac` in `network`.
     #[inline(always)]
-    pub fn new(network: NetworkIndex, mac: Mac) -> Self {
-        Self(u64::from(network.get()) << 48 | mac.to_u64())
+    pub fn new(network: NetworkIndex, mac: impl Into<MacBits>) -> Self {
+        Self(u64::from(network.get()) << 48 | mac.into().get())
     }
 
     /// The key of another host's DVR host MAC; the entry leads to that host.
     #[inline(always)]
-    pub fn host(mac: Mac) -> Self {
-        Self(mac.to_u64())
+    pub fn host(mac: impl Into<MacBits>) -> Self {
+        Self(mac.into().get())
     }
 
     /// The network; `None` for a DVR host MAC.

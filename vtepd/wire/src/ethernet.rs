@@ -6,7 +6,7 @@ use core::str::FromStr;
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::Mac;
+use crate::{Mac, MacBits};
 
 /// IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -59,6 +59,35 @@ impl Header {
             ethertype: U16::new(ethertype),
         }
     }
+
+    /// Its fields as numbers, by two overlapping loads of eight bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        let bytes: &[u8; Self::LEN] = zerocopy::transmute_ref!(self);
+        let front = bytes
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let back = bytes
+            .last_chunk()
+            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Numbers {
+            destination: MacBits::from_upper(front),
+            source: MacBits::from_upper(back),
+            ethertype: back as u16,
+        }
+    }
+}
+
+/// The fields of a [`Header`] as numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// To whom.
+    pub destination: MacBits,
+    /// From whom.
+    pub source: MacBits,
+    /// What follows.
+    pub ethertype: u16,
 }
 
 /// What follows the ethertype [`ETHERTYPE_VLAN`] or [`ETHERTYPE_QINQ`].

@@ -83,7 +83,7 @@ pub mod vni;
 pub mod vxlan;
 
 pub use ethernet::VlanId;
-pub use mac::Mac;
+pub use mac::{Mac, MacBits};
 pub use malformed::Malformed;
 pub use vni::Vni;
 /// What callers need of `zerocopy`, so that they depend on this crate alone.

@@ -76,6 +76,13 @@ impl Mac {
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 
+    /// The address as a number to compute with.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> MacBits {
+        MacBits(self.to_u64())
+    }
+
     /// The inverse of [`Mac::to_u64`]; the upper 16 bits are ignored.
     #[inline]
     #[must_use]
@@ -98,6 +105,61 @@ impl Mac {
     pub const fn multicast_of_v6(group: Ipv6Addr) -> Self {
         let [.., a, b, c, d] = group.octets();
         Self([0x33, 0x33, a, b, c, d])
+    }
+}
+
+/// A MAC address in a register: what [`Mac::to_u64`] gives, loaded at once
+/// ([`ethernet::Header::numbers`](crate::ethernet::Header::numbers)) rather than byte by byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MacBits(u64);
+
+impl MacBits {
+    /// Of the upper 48 bits of a number.
+    #[inline(always)]
+    pub(crate) const fn from_upper(value: u64) -> Self {
+        Self(value >> 16)
+    }
+
+    /// The number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// As [`Mac::is_multicast`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_multicast(self) -> bool {
+        self.0 & 1 << 40 != 0
+    }
+
+    /// As [`Mac::is_zero`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// As [`Mac::is_link_local_group`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_link_local_group(self) -> bool {
+        self.0 & !0x0f == 0x0180_c200_0000
+    }
+}
+
+impl From<Mac> for MacBits {
+    #[inline(always)]
+    fn from(mac: Mac) -> Self {
+        mac.bits()
+    }
+}
+
+impl From<MacBits> for Mac {
+    #[inline(always)]
+    fn from(bits: MacBits) -> Self {
+        Self::from_u64(bits.0)
     }
 }
 
