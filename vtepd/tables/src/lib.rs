@@ -27,6 +27,7 @@ pub mod fdb;
 pub mod index;
 pub mod metadata;
 pub mod neighbour;
+pub mod outer;
 mod pages;
 pub mod rcu;
 pub mod remote_vteps;
@@ -219,6 +220,7 @@ impl TablesWriter {
     /// Publishes the edited snapshot, if it was edited.
     pub fn publish(&mut self) {
         if std::mem::take(&mut self.changed) {
+            self.staged.settle();
             self.tables
                 .snapshot
                 .replace(Arc::new(self.staged.clone()), &mut self.limbo);

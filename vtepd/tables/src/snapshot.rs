@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use vtepd_wire::{Mac, VlanId, Vni, ethernet};
+use vtepd_wire::{Mac, MacBits, VlanId, Vni, ethernet};
 
 use crate::adjacency::{Adjacency, Gateway, Tag};
 use crate::index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 use crate::metadata::Metadata;
+use crate::outer::OuterPattern;
 use crate::pages::Pages;
 use crate::route::Vrf;
 use crate::translation::{Externals, Rules};
@@ -135,6 +136,13 @@ impl Snapshot {
         }
     }
 
+    /// Works out what follows from the rest.
+    pub(crate) fn settle(&mut self) {
+        for interface in &mut self.interfaces {
+            interface.usual = interface.usual_packets(&self.local);
+        }
+    }
+
     /// The interface to change; interfaces up to it come into being.
     pub fn interface_mut(&mut self, index: InterfaceIndex) -> &mut Interface {
         let index = index.as_usize();
@@ -195,6 +203,8 @@ pub struct Interface {
     /// Its own part in the underlay.
     pub underlay: Option<Underlay>,
     bindings: Option<Arc<[Bound; TAGS]>>,
+    /// What nearly all packets of the underlay begin with.
+    usual: Option<OuterPattern>,
 }
 
 /// What frames with one tag (or none) on an interface are.
@@ -280,8 +290,14 @@ impl HostMacs {
 
     /// Whether a MAC may be another host's; never wrong about one that is.
     #[inline(always)]
-    pub fn may_be_other(&self, mac: Mac) -> bool {
-        mac.to_u64() & self.mask == self.value
+    pub fn may_be_other(&self, mac: impl Into<MacBits>) -> bool {
+        mac.into().get() & self.mask == self.value
+    }
+
+    /// Whether a MAC is ours.
+    #[inline(always)]
+    pub fn is_own(&self, mac: MacBits) -> bool {
+        self.own.is_some_and(|own| own.bits() == mac)
     }
 }
 
@@ -294,6 +310,21 @@ impl Interface {
             .and_then(|bindings| bindings.get(usize::from(tag.0)))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// What nearly all packets of the underlay begin with that come in here. `None`: nothing is expected.
+    #[inline(always)]
+    pub fn usual(&self) -> Option<&OuterPattern> {
+        self.usual.as_ref()
+    }
+
+    /// The first of our IPv4 addresses here, and the first UDP port.
+    fn usual_packets(&self, local: &LocalAddresses) -> Option<OuterPattern> {
+        let underlay = self.underlay.as_ref()?;
+        let here = underlay.ipv4.iter().copied();
+        let address = here.into_iter().find(|address| local.has_v4(*address))?;
+        let port = *local.udp_ports.first()?;
+        Some(OuterPattern::new(self.mac, underlay.tag, address, port))
     }
 
     /// Says what frames with a tag are.

@@ -128,6 +128,13 @@ impl Header {
         self.checksum.set(delta.apply(self.checksum.get()));
     }
 
+    /// Does the checksum of a header without options hold?
+    #[inline]
+    #[must_use]
+    pub fn is_checksum_valid(&self) -> bool {
+        fixed_checksum_ok(zerocopy::transmute_ref!(self))
+    }
+
     /// Routers may not fragment this packet.
     #[inline]
     #[must_use]
