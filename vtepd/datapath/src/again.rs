@@ -80,14 +80,14 @@ impl<I: Io, O: Observer> Again<'_, I, O> {
         let verdict = self
             .decide(position)
             .resume_translation(handed, &mut packet);
-        self.dispose(position, packet, verdict);
+        self.dispose(position, packet, &verdict);
     }
 
     #[cold]
     fn refuse(&mut self, mut packet: I::Packet, handed: &Handed, refusal: Option<Refusal>) {
         let mut stage = self.decide(0);
         let verdict = stage.refuse_translation(handed, &mut packet, refusal);
-        self.dispose(0, packet, verdict);
+        self.dispose(0, packet, &verdict);
     }
 
     fn decide(&mut self, position: usize) -> Decide<'_, O> {
@@ -100,7 +100,7 @@ impl<I: Io, O: Observer> Again<'_, I, O> {
     }
 
     #[inline]
-    fn dispose(&mut self, position: usize, packet: I::Packet, verdict: Verdict) {
+    fn dispose(&mut self, position: usize, packet: I::Packet, verdict: &Verdict) {
         let mut output = Output {
             tables: self.tables,
             state: self.state,

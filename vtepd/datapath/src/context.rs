@@ -12,7 +12,7 @@ use crate::route::held::Waiting;
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict {
     /// A frame of a network: look it up.
-    Bridge(Frame),
+    Bridge(Frame, Keys),
     /// A frame of a network leaves by one adjacency.
     Forward(Frame, AdjacencyIndex),
     /// A frame of a network goes to everybody else in it.
@@ -75,7 +75,31 @@ impl OwnTags {
     };
 }
 
-/// A frame of a network: untagged (its binding's tag and its tunnel's headers are off).
+/// What the FDB is asked about a frame; the lines that answer are being fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys {
+    /// Whom it is for.
+    pub destination: HashedFdbKey,
+    /// Who has sent it: the same as `destination`, and not to be looked at, when the [source
+    /// is ignored](Source::Ignored).
+    pub source: HashedFdbKey,
+}
+
+/// What the FDB is asked about the source of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Nothing: it does not matter to one station, in a network that does not learn, from where nothing is
+    /// checked.
+    Ignored,
+    /// Where it is at home.
+    Checked,
+    /// That, and it is learned.
+    Learned,
+}
+
+/// A frame of a network: untagged (its binding's tag and its tunnel's headers are off). It is written by one stage
+/// and read by the next for each packet of a burst, and 16 bytes for that; the [keys](Keys), which are large, are not part
+/// of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     /// Whose frame it is.
@@ -86,23 +110,18 @@ pub struct Frame {
     pub from_tunnel: bool,
     /// Whom the network meets where it came in.
     pub access: Access,
-    /// Whether the source may be another host's DVR host MAC; `source` is its key then.
+    /// Whether the source may be another host's DVR host MAC; the source's key is that then.
     pub from_router: bool,
+    /// Whether the source may be a MAC that no station has: a host's, or the metadata service's.
+    pub from_special: bool,
     /// Whether the destination is a group.
     pub to_group: bool,
     /// The ethertype behind the MACs.
     pub ethertype: u16,
     /// The tenant's own tags.
     pub tags: OwnTags,
-    /// The destination in the FDB; being fetched.
-    pub destination: HashedFdbKey,
-    /// Whether the network learns.
-    pub learning: bool,
-    /// The source in the FDB, being fetched, if that is to be looked at.
-    pub source: HashedFdbKey,
-    /// Whether it is. It does not matter to one station, in a network that does not learn, from
-    /// where nothing is checked.
-    pub source_matters: bool,
+    /// What is asked about the source.
+    pub source: Source,
 }
 
 impl Frame {
@@ -110,12 +129,6 @@ impl Frame {
     #[inline(always)]
     pub fn is_from_outside(&self) -> bool {
         self.from_tunnel || self.access == Access::Segment
-    }
-
-    /// The source in the FDB; `None` when it does not matter.
-    #[inline(always)]
-    pub fn source(&self) -> Option<HashedFdbKey> {
-        self.source_matters.then_some(self.source)
     }
 }
 
@@ -154,7 +167,7 @@ mod tests {
     /// Verdicts are written by one stage and read by the next, for each packet of a burst.
     #[test]
     fn a_verdict_stays_small() {
-        assert!(size_of::<Frame>() <= 48, "{}", size_of::<Frame>());
-        assert!(size_of::<Verdict>() <= 80, "{}", size_of::<Verdict>());
+        assert!(size_of::<Frame>() <= 16, "{}", size_of::<Frame>());
+        assert!(size_of::<Verdict>() <= 56, "{}", size_of::<Verdict>());
     }
 }

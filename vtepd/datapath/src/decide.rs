@@ -13,10 +13,10 @@
 //!                        └─ unknown ───► a DVR host MAC, the metadata proxy's? ─ no ─► flood
 //! ```
 
-use vtepd_tables::{Access, FdbHit, FdbKey, Network, Origin, View};
+use vtepd_tables::{Access, AdjacencyIndex, FdbHit, FdbKey, HashedFdbKey, Network, Origin, View};
 use vtepd_wire::{FromBytes, Mac, dhcp, ethernet, icmpv6, ipv4, ipv6, udp};
 
-use crate::context::{Frame, Verdict};
+use crate::context::{Frame, Keys, Source, Verdict};
 use crate::drop_reason::DropReason;
 use crate::event::Service;
 use crate::guard;
@@ -37,41 +37,49 @@ pub(crate) struct Decide<'a, O> {
 }
 
 impl<'a, O: Observer> Decide<'a, O> {
-    /// Says what becomes of a frame of a network.
+    /// Says what becomes of a frame of a network: the adjacency that it is forwarded by, or something else.
+    ///
+    /// Those are told apart because what is usual fits a register, and what is not takes a cache line.
     #[inline]
-    pub(crate) fn decide<P: Packet>(&mut self, mut frame: Frame, packet: &mut P) -> Verdict {
-        let mut source = frame.source().and_then(|key| self.tables.fdb.find(key));
+    pub(crate) fn decide<P: Packet>(
+        &mut self,
+        frame: &mut Frame,
+        mut keys: Keys,
+        packet: &mut P,
+    ) -> Result<AdjacencyIndex, Verdict> {
+        let mut source = match frame.source {
+            Source::Ignored => None,
+            Source::Checked | Source::Learned => self.tables.fdb.find(keys.source),
+        };
         if frame.from_router {
             if source.is_some() {
-                return self.arrive(frame, packet);
+                return Err(self.arrive(*frame, keys.destination, packet));
             }
-            source = self.find_source(&mut frame, packet);
+            source = self.find_source(frame, &mut keys, packet);
         }
-        if let Err(reason) = self.check_source(&frame, packet, source.as_ref()) {
-            return reason.into();
-        }
-        let kind = resolution::kind(&frame, packet.data());
+        self.check_source(frame, keys.source, packet, source.as_ref())?;
+        let kind = resolution::kind(frame, packet.data());
         if kind != Kind::Other
-            && let Some(verdict) = self.hear(&frame, packet, kind)
+            && let Some(verdict) = self.hear(frame, packet, kind)
         {
-            return verdict;
+            return Err(verdict);
         }
         if frame.to_group {
-            return self.decide_group(frame, packet, kind);
+            return Err(self.decide_group(*frame, packet, kind));
         }
-        match self.tables.fdb.find(frame.destination) {
+        match self.tables.fdb.find(keys.destination) {
             Some(hit) if hit.entry.origin == Origin::Gateway => {
-                self.route(frame, hit.entry.adjacency, packet, kind)
+                Err(self.route(*frame, hit.entry.adjacency, packet, kind))
             }
             Some(hit) => {
                 self.note(Decision::Known(hit.entry));
                 if hit.entry.adjacency == frame.ingress {
-                    DropReason::SamePort.into()
+                    Err(DropReason::SamePort.into())
                 } else {
-                    Verdict::Forward(frame, hit.entry.adjacency)
+                    Ok(hit.entry.adjacency)
                 }
             }
-            None => self.decide_unknown(frame, packet, kind),
+            None => Err(self.decide_unknown(*frame, packet, kind)),
         }
     }
 
@@ -86,16 +94,21 @@ impl<'a, O: Observer> Decide<'a, O> {
 
     /// The source looked like a DVR host MAC and is none: what the FDB knows of it.
     #[cold]
-    fn find_source<P: Packet>(&mut self, frame: &mut Frame, packet: &P) -> Option<FdbHit<'a>> {
+    fn find_source<P: Packet>(
+        &mut self,
+        frame: &mut Frame,
+        keys: &mut Keys,
+        packet: &P,
+    ) -> Option<FdbHit<'a>> {
         frame.from_router = false;
+        if frame.source != Source::Learned && !frame.to_group {
+            frame.source = Source::Ignored;
+            return None;
+        }
         let (header, _) = ethernet::Header::ref_from_prefix(packet.data()).ok()?;
         let key = FdbKey::new(frame.network, header.source);
-        let wanted = frame.learning || frame.to_group;
-        frame.source_matters = wanted;
-        if wanted {
-            frame.source = self.tables.fdb.prefetch(key);
-        }
-        self.tables.fdb.find(frame.source()?)
+        keys.source = self.tables.fdb.prefetch(key);
+        self.tables.fdb.find(keys.source)
     }
 
     /// Whether ports of the frame's network may ask the metadata proxy.
@@ -108,13 +121,14 @@ impl<'a, O: Observer> Decide<'a, O> {
     fn check_source<P: Packet>(
         &mut self,
         frame: &Frame,
+        key: HashedFdbKey,
         packet: &P,
         source: Option<&FdbHit<'_>>,
     ) -> Result<(), DropReason> {
         if matches!(frame.access, Access::Known | Access::Guarded) {
             guard::check(self.tables, frame, packet.data(), source)?;
         }
-        learn(self, frame, packet, source)
+        learn(self, frame, key, packet, source)
     }
 
     /// What ARP and ND say besides what they ask; and, of a gateway, both: nobody else

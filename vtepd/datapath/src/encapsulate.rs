@@ -10,6 +10,7 @@ use vtepd_wire::flow::{FlowHasher, source_port};
 use vtepd_wire::ipv4::PROTOCOL_UDP;
 use vtepd_wire::{FromBytes, Vni, ethernet, frame, ipv4, ipv6, udp, vxlan};
 
+use crate::context::Frame;
 use crate::drop_reason::DropReason;
 use crate::packet::Packet;
 
@@ -23,9 +24,24 @@ pub(crate) struct InnerFlow {
 }
 
 impl InnerFlow {
-    /// Of a frame that begins with `inner`.
+    /// Of a frame that begins with `inner`. The usual one is IPv4 without tags.
     #[inline]
-    pub(crate) fn of(flows: &FlowHasher, inner: &[u8]) -> Self {
+    pub(crate) fn of(flows: &FlowHasher, frame: &Frame, inner: &[u8]) -> Self {
+        let l3 = inner.get(ethernet::Header::LEN..).unwrap_or_default();
+        if frame.ethertype == ethernet::ETHERTYPE_IPV4
+            && let Ok((header, _)) = ipv4::Header::ref_from_prefix(l3)
+            && let Some(hash) = flows.hash_ipv4(l3)
+        {
+            return Self {
+                source_port: source_port(hash),
+                ecn: ecn::encapsulate(header.ecn()),
+            };
+        }
+        Self::of_any(flows, inner)
+    }
+
+    #[inline(never)]
+    fn of_any(flows: &FlowHasher, inner: &[u8]) -> Self {
         Self {
             source_port: source_port(flows.hash_frame(inner)),
             ecn: ecn::encapsulate(mark(inner)),

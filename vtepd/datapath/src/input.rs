@@ -10,12 +10,10 @@
 //!                              classify: sane? fetch its FDB lines
 //! ```
 
-use vtepd_tables::{
-    Access, AdjacencyIndex, Bound, FdbKey, Interface, Network, NetworkIndex, TagKey, View,
-};
-use vtepd_wire::{FromBytes, Mac, ethernet};
+use vtepd_tables::{Access, AdjacencyIndex, Bound, FdbKey, Interface, NetworkIndex, TagKey, View};
+use vtepd_wire::{FromBytes, ethernet};
 
-use crate::context::{Frame, HEADERS, Ingress, OwnTags, Verdict};
+use crate::context::{Frame, HEADERS, Ingress, Keys, OwnTags, Source, Verdict};
 use crate::drop_reason::DropReason;
 use crate::metadata;
 use crate::observer::{Decision, Observer};
@@ -25,6 +23,9 @@ use crate::worker_state::WorkerState;
 
 /// Looks at a frame as it came off the wire, takes off what belongs to the way
 /// it came, and says what to do with it.
+///
+/// The verdict is written in its place: returned, it would be copied there right behind being put together, out of
+/// bytes that are still on their way to memory; about 15 cycles for each packet.
 #[inline]
 pub(crate) fn input<P: Packet>(
     tables: &View<'_>,
@@ -32,21 +33,37 @@ pub(crate) fn input<P: Packet>(
     ingress: Ingress<'_>,
     packet: &mut P,
     observer: &mut impl Observer,
-) -> Verdict {
+    verdict: &mut Verdict,
+) {
+    if let Err(reason) = look(tables, state, ingress, packet, observer, verdict) {
+        *verdict = reason.into();
+    }
+}
+
+/// Writes the verdict, unless the frame goes no further.
+#[inline]
+fn look<P: Packet>(
+    tables: &View<'_>,
+    state: &WorkerState,
+    ingress: Ingress<'_>,
+    packet: &mut P,
+    observer: &mut impl Observer,
+    verdict: &mut Verdict,
+) -> Result<(), DropReason> {
     if packet.data().len() < packet.frame_len() && !packet.pull_up(HEADERS) {
-        return DropReason::Scattered.into();
+        return Err(DropReason::Scattered);
     }
     if packet.is_unfinished() {
-        return DropReason::Unfinished.into();
+        return Err(DropReason::Unfinished);
     }
     let Ok((header, rest)) = ethernet::Header::ref_from_prefix(packet.data()) else {
-        return DropReason::Truncated.into();
+        return Err(DropReason::Truncated);
     };
     let mut tag_len = 0;
     let mut tag_key = TagKey::UNTAGGED;
     if ethernet::is_tag(header.ethertype.get()) {
         let Ok((tag, _)) = ethernet::Tag::ref_from_prefix(rest) else {
-            return DropReason::Truncated.into();
+            return Err(DropReason::Truncated);
         };
         tag_key = TagKey::new(header.ethertype.get(), tag.vid());
         tag_len = ethernet::Tag::LEN;
@@ -56,18 +73,19 @@ pub(crate) fn input<P: Packet>(
         (bound, tag_len) = (tenants_own_tag(tables, ingress.interface), 0);
     }
     match bound {
-        Bound::Nothing => DropReason::Unbound.into(),
-        Bound::Metadata => metadata::receive(tables, state, ingress, packet, tag_len, observer),
+        Bound::Nothing => Err(DropReason::Unbound),
+        Bound::Metadata => {
+            *verdict = metadata::receive(tables, state, ingress, packet, tag_len, observer);
+            Ok(())
+        }
         Bound::Network {
             network,
             adjacency,
             access,
         } => {
             observer.note(ingress.position, Decision::Bound(network, adjacency));
-            if tag_len != 0
-                && let Err(reason) = take_tag_off(packet)
-            {
-                return reason.into();
+            if tag_len != 0 {
+                take_tag_off(packet)?;
             }
             let way = Way {
                 network,
@@ -75,30 +93,27 @@ pub(crate) fn input<P: Packet>(
                 access,
                 tunnel: false,
             };
-            classify(tables, packet, way)
+            classify(tables, packet, way, verdict)
         }
         Bound::Underlay => {
             observer.note(ingress.position, Decision::Underlay);
-            match underlay::receive(tables, state, ingress, packet, tag_len) {
-                Ok(Terminated {
+            let bridge = |packet: &mut P, terminated: Terminated, verdict: &mut Verdict| {
+                let Terminated {
                     vni,
                     network,
                     adjacency,
-                }) => {
-                    observer.note(
-                        ingress.position,
-                        Decision::Terminated(vni, network, adjacency),
-                    );
-                    let way = Way {
-                        network,
-                        adjacency,
-                        access: Access::Open,
-                        tunnel: true,
-                    };
-                    classify(tables, packet, way)
-                }
-                Err(verdict) => verdict,
-            }
+                } = terminated;
+                let decision = Decision::Terminated(vni, network, adjacency);
+                observer.note(ingress.position, decision);
+                let way = Way {
+                    network,
+                    adjacency,
+                    access: Access::Open,
+                    tunnel: true,
+                };
+                classify(tables, packet, way, verdict)
+            };
+            underlay::receive(tables, state, ingress, packet, tag_len, verdict, bridge)
         }
     }
 }
@@ -145,48 +160,76 @@ struct Way {
 
 /// The frame lies bare now: is it sane, and what is to be looked up?
 #[inline]
-fn classify<P: Packet>(tables: &View<'_>, packet: &P, way: Way) -> Verdict {
+fn classify<P: Packet>(
+    tables: &View<'_>,
+    packet: &P,
+    way: Way,
+    verdict: &mut Verdict,
+) -> Result<(), DropReason> {
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
-        return DropReason::InnerTruncated.into();
+        return Err(DropReason::InnerTruncated);
     };
     let Some(network) = tables.snapshot.network(way.network) else {
-        return DropReason::Vacant.into();
+        return Err(DropReason::Vacant);
     };
-    if let Err(reason) = check(header, network) {
-        return reason.into();
+    let header = header.numbers();
+    let is_tagged = ethernet::is_tag(header.ethertype);
+    if header.source.is_multicast() || header.source.is_zero() {
+        return Err(DropReason::InvalidSourceMac);
     }
-    let fetch = |mac: Mac| tables.fdb.prefetch(FdbKey::new(way.network, mac));
+    if header.destination.is_link_local_group() {
+        return Err(DropReason::ReservedGroup);
+    }
+    if is_tagged && !network.vlan_transparent {
+        return Err(DropReason::UnexpectedTag);
+    }
+    let macs = &tables.snapshot.host_macs;
+    let fetch = |mac| tables.fdb.prefetch(FdbKey::new(way.network, mac));
+    let destination = fetch(header.destination);
     let to_group = header.destination.is_multicast();
     let outside = way.tunnel || way.access == Access::Segment;
-    let from_router = outside && tables.snapshot.host_macs.may_be_other(header.source);
-    let checked = matches!(way.access, Access::Known | Access::Guarded);
-    let destination = fetch(header.destination);
-    let source_matters = from_router || network.learning || to_group || checked;
+    let may_be_host = macs.may_be_other(header.source);
+    let from_router = outside && may_be_host;
+    let source_use = if network.learning {
+        Source::Learned
+    } else if from_router || to_group || matches!(way.access, Access::Known | Access::Guarded) {
+        Source::Checked
+    } else {
+        Source::Ignored
+    };
     let source = if from_router {
         tables.fdb.prefetch(FdbKey::host(header.source))
-    } else if source_matters {
+    } else if source_use != Source::Ignored {
         fetch(header.source)
     } else {
         destination
     };
-    Verdict::Bridge(Frame {
+    let frame = Frame {
         network: way.network,
         ingress: way.adjacency,
         from_tunnel: way.tunnel,
         access: way.access,
         from_router,
+        from_special: may_be_host
+            || macs.is_own(header.source)
+            || header.source == metadata::MAC.bits(),
         to_group,
-        ethertype: header.ethertype.get(),
-        tags: if ethernet::is_tag(header.ethertype.get()) {
+        ethertype: header.ethertype,
+        tags: if is_tagged {
             own_tags(packet.data())
         } else {
             OwnTags::NONE
         },
-        destination,
-        learning: network.learning,
-        source,
-        source_matters,
-    })
+        source: source_use,
+    };
+    *verdict = Verdict::Bridge(
+        frame,
+        Keys {
+            destination,
+            source,
+        },
+    );
+    Ok(())
 }
 
 #[cold]
@@ -200,18 +243,4 @@ fn own_tags(frame: &[u8]) -> OwnTags {
         },
         _ => OwnTags::NONE,
     }
-}
-
-#[inline]
-fn check(header: &ethernet::Header, network: &Network) -> Result<(), DropReason> {
-    if header.source.is_multicast() || header.source.is_zero() {
-        return Err(DropReason::InvalidSourceMac);
-    }
-    if header.destination.is_link_local_group() {
-        return Err(DropReason::ReservedGroup);
-    }
-    if ethernet::is_tag(header.ethertype.get()) && !network.vlan_transparent {
-        return Err(DropReason::UnexpectedTag);
-    }
-    Ok(())
 }

@@ -11,12 +11,12 @@
 
 use arrayvec::ArrayVec;
 use vtepd_tables::{
-    Access, Adjacency, AdjacencyIndex, Bound, FdbKey, Interface, InterfaceIndex, Port, Tag, TagKey,
-    Tunnel, View,
+    Access, Adjacency, AdjacencyIndex, Bound, Interface, InterfaceIndex, Port, Tag, TagKey, Tunnel,
+    View,
 };
-use vtepd_wire::{Mac, ethernet};
+use vtepd_wire::ethernet;
 
-use crate::context::{Frame, OwnTags, Verdict};
+use crate::context::{Frame, OwnTags, Source, Verdict};
 use crate::drop_reason::DropReason;
 use crate::encapsulate::{InnerFlow, encapsulate};
 use crate::event::{Delivery, Recipients};
@@ -39,13 +39,21 @@ pub(crate) struct Output<'a, I: Io, O: Observer> {
 
 impl<I: Io, O: Observer> Output<'_, I, O> {
     /// Carries out what was decided about the packet at `position`.
-    #[inline]
-    pub(crate) fn dispose(&mut self, position: usize, packet: I::Packet, verdict: Verdict) {
+    #[inline(always)]
+    pub(crate) fn dispose(&mut self, position: usize, packet: I::Packet, verdict: &Verdict) {
         match verdict {
-            Verdict::Forward(frame, to) => self.forward(position, packet, &frame, to),
-            Verdict::Flood(frame) => self.flood(position, packet, &frame),
-            Verdict::Fragment { frame, to, mtu } => {
-                self.fragment(position, packet, &frame, to, mtu);
+            Verdict::Forward(frame, to) => self.forward(position, packet, frame, *to),
+            other => self.dispose_otherwise(position, packet, other),
+        }
+    }
+
+    #[inline(never)]
+    fn dispose_otherwise(&mut self, position: usize, packet: I::Packet, verdict: &Verdict) {
+        match *verdict {
+            Verdict::Forward(ref frame, to) => self.forward(position, packet, frame, to),
+            Verdict::Flood(ref frame) => self.flood(position, packet, frame),
+            Verdict::Fragment { ref frame, to, mtu } => {
+                self.fragment(position, packet, frame, to, mtu);
             }
             Verdict::Hold(waiting) => {
                 let now = self.state.now;
@@ -78,7 +86,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             }
             Verdict::Drop(reason) => self.drop(position, packet, reason),
             // Stage 2 leaves none.
-            Verdict::Bridge(_) => self.drop(position, packet, DropReason::Vacant),
+            Verdict::Bridge(..) => self.drop(position, packet, DropReason::Vacant),
         }
     }
 
@@ -110,7 +118,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         self.transmit(proxy.interface, packet);
     }
 
-    #[inline]
+    #[inline(always)]
     fn forward(&mut self, position: usize, packet: I::Packet, frame: &Frame, to: AdjacencyIndex) {
         // By a copied reference: the adjacency outlives the changes to `self`.
         let tables = self.tables;
@@ -120,7 +128,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
                 self.drop(position, packet, DropReason::SplitHorizon);
             }
             Adjacency::Tunnel(tunnel) => {
-                let flow = InnerFlow::of(&self.state.flows, packet.data());
+                let flow = InnerFlow::of(&self.state.flows, frame, packet.data());
                 self.send_through(position, packet, frame, to, tunnel, flow);
             }
             Adjacency::Gateway(_) | Adjacency::Outside(_) | Adjacency::Vacant => {
@@ -183,9 +191,6 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         let Some(ingress) = gateway.or(to) else {
             return self.drop(0, packet, DropReason::Vacant);
         };
-        let key = tables
-            .fdb
-            .prefetch(FdbKey::new(delivery.network, Mac::BROADCAST));
         let frame = Frame {
             network: delivery.network,
             ingress,
@@ -193,13 +198,11 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             from_tunnel: delivery.to == Recipients::Here,
             access: Access::Open,
             from_router: false,
+            from_special: false,
             to_group: to.is_none(),
             ethertype: 0,
             tags: OwnTags::NONE,
-            destination: key,
-            learning: false,
-            source: key,
-            source_matters: false,
+            source: Source::Ignored,
         };
         match to {
             Some(to) => self.forward(0, packet, &frame, to),
@@ -207,7 +210,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_to_port(
         &mut self,
         position: usize,
@@ -233,7 +236,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         self.transmit(port.interface, packet);
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_through(
         &mut self,
         position: usize,
@@ -280,7 +283,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         if ways.peek().is_none() {
             return self.drop(position, packet, DropReason::NoFloodTarget);
         }
-        let flow = InnerFlow::of(&self.state.flows, packet.data());
+        let flow = InnerFlow::of(&self.state.flows, frame, packet.data());
         self.state.counters.flooded.add(1);
         while let Some(way) = ways.next() {
             let adjacency = tables.snapshot.adjacency(way);
@@ -307,6 +310,7 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
         self.io.discard(packet);
     }
 
+    #[inline(never)]
     fn flood_one(
         &mut self,
         position: usize,

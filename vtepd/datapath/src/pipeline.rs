@@ -141,7 +141,7 @@ impl<P: Packet> Pipeline<P> {
                 kept: &mut self.kept,
                 observer,
             };
-            output.dispose(0, freed.packet, verdict);
+            output.dispose(0, freed.packet, &verdict);
         }
     }
 
@@ -173,7 +173,7 @@ impl<P: Packet> Pipeline<P> {
                 room.copy_from_slice(&delivery.frame);
                 output.deliver(packet, delivery);
             }
-            None => output.dispose(0, packet, DropReason::NoTailroom.into()),
+            None => output.dispose(0, packet, &DropReason::NoTailroom.into()),
         }
     }
 }
@@ -212,7 +212,7 @@ impl<P: Packet> Pipeline<P> {
             observer,
         };
         for (position, (packet, verdict)) in burst.drain(..).zip(&self.verdicts).enumerate() {
-            output.dispose(position, packet, *verdict);
+            output.dispose(position, packet, verdict);
         }
         let done = io.cycles();
         state
@@ -254,7 +254,7 @@ impl<P: Packet> Pipeline<P> {
                 break;
             };
             bytes += packet.frame_len() as u64;
-            *verdict = input(
+            input(
                 tables,
                 state,
                 Ingress {
@@ -264,6 +264,7 @@ impl<P: Packet> Pipeline<P> {
                 },
                 packet,
                 observer,
+                verdict,
             );
         }
         let counters = state.counters.interface(index);
@@ -280,14 +281,17 @@ impl<P: Packet> Pipeline<P> {
         observer: &mut impl Observer,
     ) {
         for (position, (packet, verdict)) in burst.iter_mut().zip(&mut self.verdicts).enumerate() {
-            if let Verdict::Bridge(frame) = *verdict {
+            if let Verdict::Bridge(mut frame, keys) = *verdict {
                 let mut stage = Decide {
                     tables,
                     state,
                     observer,
                     position,
                 };
-                *verdict = stage.decide(frame, packet);
+                *verdict = match stage.decide(&mut frame, keys, packet) {
+                    Ok(to) => Verdict::Forward(frame, to),
+                    Err(other) => other,
+                };
             }
         }
     }

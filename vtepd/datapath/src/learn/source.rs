@@ -2,10 +2,10 @@
 //! thread, which decides (RFC 7348, 4.1: the association of inner source and outer
 //! source is learned).
 
-use vtepd_tables::{Adjacency, AdjacencyIndex, FdbHit, FdbKey, Origin, View};
+use vtepd_tables::{Adjacency, AdjacencyIndex, FdbHit, FdbKey, HashedFdbKey, Origin, View};
 use vtepd_wire::{FromBytes, ethernet};
 
-use crate::context::Frame;
+use crate::context::{Frame, Source};
 use crate::decide::Decide;
 use crate::drop_reason::DropReason;
 use crate::metadata;
@@ -17,17 +17,19 @@ use crate::packet::Packet;
 pub(crate) fn learn<P: Packet, O: Observer>(
     stage: &mut Decide<'_, O>,
     frame: &Frame,
+    key: HashedFdbKey,
     packet: &P,
     known: Option<&FdbHit<'_>>,
 ) -> Result<(), DropReason> {
-    let Some(source) = frame.source() else {
+    let is_host_mac = || frame.from_special && is_host_mac(stage.tables, packet);
+    if frame.source == Source::Ignored {
         // Other hosts believe a frame with such a source, so that it is looked at always.
-        return if is_host_mac(stage.tables, packet) {
+        return if is_host_mac() {
             Err(DropReason::RouterMacSource)
         } else {
             Ok(())
         };
-    };
+    }
     match known {
         Some(hit) if hit.entry.adjacency == frame.ingress => {
             hit.touch(stage.state.now);
@@ -45,10 +47,10 @@ pub(crate) fn learn<P: Packet, O: Observer>(
                 Ok(())
             }
         }
-        None if is_host_mac(stage.tables, packet) => Err(DropReason::RouterMacSource),
-        _ if frame.learning => {
+        None if is_host_mac() => Err(DropReason::RouterMacSource),
+        _ if frame.source == Source::Learned => {
             stage.note(Decision::Learn(frame.ingress));
-            stage.state.tell_seen(source, frame.ingress);
+            stage.state.tell_seen(key, frame.ingress);
             Ok(())
         }
         _ => Ok(()),
@@ -56,8 +58,8 @@ pub(crate) fn learn<P: Packet, O: Observer>(
 }
 
 /// Whether the source is our own DVR host MAC, or another host's in a frame that does
-/// not come from there, or the metadata service's.
-#[inline]
+/// not come from there, or the metadata service's. Stage 1 has told most others apart.
+#[cold]
 fn is_host_mac<P: Packet>(tables: &View<'_>, packet: &P) -> bool {
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(packet.data()) else {
         return false;

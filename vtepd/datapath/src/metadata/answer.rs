@@ -2,12 +2,12 @@
 
 use core::net::SocketAddrV4;
 
-use vtepd_tables::{Access, Asker, FdbKey, Metadata, View};
+use vtepd_tables::{Access, Asker, Metadata, View};
 use vtepd_wire::checksum::Sum;
 use vtepd_wire::{FromBytes, Malformed, ethernet, icmp_error, ipv4};
 
 use super::{ADDRESS, Ends, L3, MAC, PORT, ends, link, rewrite};
-use crate::context::{Frame, Ingress, OwnTags, Verdict};
+use crate::context::{Frame, Ingress, OwnTags, Source, Verdict};
 use crate::drop_reason::DropReason;
 use crate::input::take_tag_off;
 use crate::observer::{Decision, Observer};
@@ -105,7 +105,6 @@ fn answer<P: Packet>(
     let near = || Some(asker.address.into());
     header.source = gateway_mac(tables.snapshot, network, near).unwrap_or(MAC);
     header.destination = asker.mac;
-    let to_asker = tables.fdb.prefetch(FdbKey::new(asker.network, asker.mac));
     let frame = Frame {
         network: asker.network,
         // Nothing is flooded or answered: where it came from does not matter.
@@ -113,13 +112,11 @@ fn answer<P: Packet>(
         from_tunnel: false,
         access: Access::Open,
         from_router: false,
+        from_special: false,
         to_group: false,
         ethertype: ethernet::ETHERTYPE_IPV4,
         tags: OwnTags::NONE,
-        destination: to_asker,
-        learning: false,
-        source: to_asker,
-        source_matters: false,
+        source: Source::Ignored,
     };
     Verdict::Forward(frame, asker.at)
 }

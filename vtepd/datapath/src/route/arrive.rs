@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use vtepd_tables::{Adjacency, Gateway, Network, Role, Snapshot};
+use vtepd_tables::{Adjacency, Gateway, HashedFdbKey, Network, Role, Snapshot};
 use vtepd_wire::{FromBytes, Mac, arp, ethernet, frame, icmpv6, ipv4, ipv6};
 
 use crate::context::{Frame, Verdict};
@@ -21,7 +21,12 @@ use crate::resolution::{self, Kind};
 impl<O: Observer> Decide<'_, O> {
     /// A frame with another host's DVR host MAC as its source.
     #[inline]
-    pub(crate) fn arrive<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
+    pub(crate) fn arrive<P: Packet>(
+        &mut self,
+        frame: Frame,
+        destination: HashedFdbKey,
+        packet: &mut P,
+    ) -> Verdict {
         self.note(Decision::FromHost);
         let Some(network) = self
             .network(&frame)
@@ -32,7 +37,7 @@ impl<O: Observer> Decide<'_, O> {
         if frame.to_group {
             return self.question(frame, packet);
         }
-        let Some(hit) = self.tables.fdb.find(frame.destination) else {
+        let Some(hit) = self.tables.fdb.find(destination) else {
             return DropReason::DvrDestination.into();
         };
         self.note(Decision::Known(hit.entry));
@@ -46,7 +51,7 @@ impl<O: Observer> Decide<'_, O> {
             }
             _ => return DropReason::DvrDestination.into(),
         }
-        let near = || destination(packet.data());
+        let near = || destination_address(packet.data());
         let Some(gateway_mac) = gateway_mac(self.tables.snapshot, network, near) else {
             return DropReason::DvrNotRouted.into();
         };
@@ -124,7 +129,7 @@ pub(crate) fn gateway_mac(
     first.map(|gateway| gateway.mac)
 }
 
-fn destination(data: &[u8]) -> Option<IpAddr> {
+fn destination_address(data: &[u8]) -> Option<IpAddr> {
     let link = frame::link(data).ok()?;
     let l3 = data.get(usize::from(link.l3)..)?;
     match link.ethertype {

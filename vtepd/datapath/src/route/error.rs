@@ -3,6 +3,7 @@
 
 use core::net::IpAddr;
 
+use vtepd_tables::FdbKey;
 use vtepd_wire::checksum::Sum;
 use vtepd_wire::{FromBytes, ethernet, icmp_error, icmpv6_error, ipv4, ipv6};
 
@@ -114,7 +115,11 @@ impl<O: Observer> Decide<'_, O> {
     /// The station is where its router says.
     #[cold]
     fn send_home<P: Packet>(&mut self, frame: Frame, packet: &mut P) -> Verdict {
-        let reached = self.tables.fdb.find(frame.destination);
+        // The packet's MACs are turned around: its sender is the gateway.
+        let sender = ethernet::Header::ref_from_prefix(packet.data()).ok();
+        let key = sender.map(|(header, _)| FdbKey::new(frame.network, header.source));
+        let key = key.map(|key| self.tables.fdb.prefetch(key));
+        let reached = key.and_then(|key| self.tables.fdb.find(key));
         let gateway = reached.and_then(|hit| self.tables.snapshot.gateway(hit.entry.adjacency));
         let Some(gateway) = gateway else {
             return DropReason::Vacant.into();

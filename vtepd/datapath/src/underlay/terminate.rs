@@ -27,6 +27,18 @@ pub(crate) struct Terminated {
     pub adjacency: AdjacencyIndex,
 }
 
+/// What the outer headers of a VXLAN packet to us say.
+pub(super) struct Outer {
+    vni: u32,
+    /// The sender, if it is known.
+    adjacency: Option<AdjacencyIndex>,
+    ecn: Ecn,
+    /// Where the inner frame begins.
+    inner: usize,
+    /// And where it ends.
+    end: usize,
+}
+
 /// What the IP header says about a UDP packet to us.
 struct Carried {
     /// Where the UDP header begins.
@@ -34,6 +46,36 @@ struct Carried {
     /// What there is of the packet from there on.
     len: usize,
     ecn: Ecn,
+}
+
+/// A packet that [begins as usual](vtepd_tables::outer): VXLAN to us over IPv4 without options. What is left to check is what
+/// differs from packet to packet. `None`, and nothing done, when it is to be looked at closer.
+#[inline(always)]
+pub(super) fn usual<P: Packet>(tables: &View<'_>, packet: &P, l3: usize) -> Option<Outer> {
+    let bytes = packet.data().get(l3..)?;
+    let (header, rest) = ipv4::Header::ref_from_prefix(bytes).ok()?;
+    let (udp, rest) = udp::Header::ref_from_prefix(rest).ok()?;
+    let (vxlan, _) = vxlan::Header::ref_from_prefix(rest).ok()?;
+    let total_len = usize::from(header.total_length.get());
+    let udp_len = usize::from(udp.length.get());
+    let is_sound = total_len <= packet.frame_len() - l3
+        && ipv4::Header::LEN + udp_len <= total_len
+        && udp_len >= udp::Header::LEN + vxlan::Header::LEN
+        && header.is_checksum_valid();
+    let source = header.source_addr();
+    if !is_sound || tables.snapshot.local.has_v4(source) {
+        return None;
+    }
+    // Whoever else is a VTEP has an address that may send.
+    let adjacency = tables.remote_vteps.find_v4(source)?;
+    let udp_at = l3 + ipv4::Header::LEN;
+    Some(Outer {
+        vni: vxlan.vni(),
+        adjacency: Some(adjacency),
+        ecn: header.ecn(),
+        inner: udp_at + udp::Header::LEN + vxlan::Header::LEN,
+        end: udp_at + udp_len,
+    })
 }
 
 /// IPv4 to one of our addresses, or not.
@@ -86,9 +128,15 @@ pub(super) fn ipv4<P: Packet>(
         ecn: header.ecn(),
     };
     let pseudo = |len| header.pseudo_header(ipv4::PROTOCOL_UDP, len);
-    let (vni, payload, end) = vxlan(tables, packet, &carried, pseudo)?;
-    let adjacency = tables.remote_vteps.find_v4(source);
-    strip(tables, packet, vni, adjacency, payload..end, carried.ecn)
+    let (vni, inner, end) = vxlan(tables, packet, &carried, pseudo)?;
+    let outer = Outer {
+        vni,
+        adjacency: tables.remote_vteps.find_v4(source),
+        ecn: carried.ecn,
+        inner,
+        end,
+    };
+    Ok(strip(tables, packet, outer)?)
 }
 
 /// IPv6 to one of our addresses, or not.
@@ -141,9 +189,15 @@ pub(super) fn ipv6<P: Packet>(
         ecn: header.ecn(),
     };
     let pseudo = |len| header.pseudo_header(ipv4::PROTOCOL_UDP, u32::from(len));
-    let (vni, payload, end) = vxlan(tables, packet, &carried, pseudo)?;
-    let adjacency = tables.remote_vteps.find_v6(source);
-    strip(tables, packet, vni, adjacency, payload..end, carried.ecn)
+    let (vni, inner, end) = vxlan(tables, packet, &carried, pseudo)?;
+    let outer = Outer {
+        vni,
+        adjacency: tables.remote_vteps.find_v6(source),
+        ecn: carried.ecn,
+        inner,
+        end,
+    };
+    Ok(strip(tables, packet, outer)?)
 }
 
 /// Whether the frame was sent to a group address of the link.
@@ -198,37 +252,41 @@ fn vxlan<P: Packet>(
 }
 
 /// Takes the outer headers and any padding off.
-#[inline]
-fn strip<P: Packet>(
+#[inline(always)]
+pub(super) fn strip<P: Packet>(
     tables: &View<'_>,
     packet: &mut P,
-    vni: u32,
-    adjacency: Option<AdjacencyIndex>,
-    inner: core::ops::Range<usize>,
-    outer_ecn: Ecn,
-) -> Result<Terminated, Verdict> {
+    outer: Outer,
+) -> Result<Terminated, DropReason> {
+    let Outer {
+        vni,
+        adjacency,
+        ecn,
+        inner,
+        end,
+    } = outer;
     let Some(network) = tables.vnis.find(vni) else {
-        return Err(DropReason::UnknownVni.into());
+        return Err(DropReason::UnknownVni);
     };
     let Some(adjacency) = adjacency else {
-        return Err(DropReason::UnknownVtep.into());
+        return Err(DropReason::UnknownVtep);
     };
-    if inner.len() < ethernet::Header::LEN {
-        return Err(DropReason::InnerTruncated.into());
+    if end.saturating_sub(inner) < ethernet::Header::LEN {
+        return Err(DropReason::InnerTruncated);
     }
-    if packet.frame_len() > inner.end {
-        packet.truncate(inner.end);
+    if packet.frame_len() > end {
+        packet.truncate(end);
     }
-    if !packet.strip_front(inner.start) {
-        return Err(DropReason::Scattered.into());
+    if !packet.strip_front(inner) {
+        return Err(DropReason::Scattered);
     }
     // Long outer headers have left little of the inner ones in the first segment.
     if packet.data().len() < packet.frame_len() && !packet.pull_up(HEADERS) {
-        return Err(DropReason::Scattered.into());
+        return Err(DropReason::Scattered);
     }
     // An outer header without a mark changes nothing (RFC 6040, figure 4).
-    if outer_ecn != Ecn::NotEct {
-        carry_mark(packet, outer_ecn)?;
+    if ecn != Ecn::NotEct {
+        carry_mark(packet, ecn)?;
     }
     Ok(Terminated {
         vni,
@@ -239,7 +297,7 @@ fn strip<P: Packet>(
 
 /// Combines the congestion marks of the outer and the inner header.
 #[cold]
-fn carry_mark<P: Packet>(packet: &mut P, outer: Ecn) -> Result<(), Verdict> {
+fn carry_mark<P: Packet>(packet: &mut P, outer: Ecn) -> Result<(), DropReason> {
     let Ok(link) = frame::link(packet.data()) else {
         return Ok(());
     };
