@@ -85,7 +85,15 @@ fn print_rows(rows: &[&Row], rate: &str) {
         rate.to_owned(),
         "cycles/packet".to_owned(),
     ];
-    header.extend(first.measured.stages.iter().map(|(name, _)| name.clone()));
+    let spent = |at: usize| {
+        let mut cycles = rows.iter().filter_map(|row| row.measured.stages.get(at));
+        cycles.any(|(_, cycles)| *cycles >= 0.5)
+    };
+    // Stages that none of them has anything to do in are left out.
+    let stages: Vec<usize> = (0..first.measured.stages.len())
+        .filter(|at| spent(*at))
+        .collect();
+    header.extend(stages.iter().map(|at| first.measured.stages[*at].0.clone()));
     header.extend(["io", "above io"].map(str::to_owned));
     table.set_header(header);
     let mut doubts = Vec::new();
@@ -101,7 +109,7 @@ fn print_rows(rows: &[&Row], rate: &str) {
             range(measured.mpps, 2),
             range(measured.cycles, 0),
         ];
-        let stages = measured.stages.iter();
+        let stages = stages.iter().filter_map(|at| measured.stages.get(*at));
         row.extend(stages.map(|(_, cycles)| format!("{cycles:.0}")));
         row.push(range(io.as_ref().and_then(|io| io.cycles), 0));
         let above = measured.above(io.as_ref());

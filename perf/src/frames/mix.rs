@@ -218,7 +218,12 @@ impl Mix {
         let (world, fabric) = (self.world(Direction::Encap), self.fabric());
         let station = Self::station(packet);
         let network = fabric.network_of(station);
-        let inner = craft::ethernet(fabric.local_mac(station), world.gateway_mac(network))
+        // What came by the shared address comes from the central port.
+        let from = match packet.what {
+            What::Shared => world.central(network).0,
+            _ => world.gateway_mac(network),
+        };
+        let inner = craft::ethernet(fabric.local_mac(station), from)
             .ipv4(
                 Self::remote(packet),
                 world.address(Side::Local, network, station),
