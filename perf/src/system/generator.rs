@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use vtepd_perf::generating::{Outcome, Trial};
 
+use super::cores::ThreadTime;
 use super::vtepd::beside_us;
 
 /// A generator that is joined to a box.
@@ -62,6 +64,19 @@ impl Generator {
             bail!("the generator says {ready:?}");
         }
         Ok(generator)
+    }
+
+    /// How its time was spent so far.
+    fn time(&self) -> Result<ThreadTime> {
+        ThreadTime::read(self.child.id(), self.child.id())
+    }
+
+    /// Has it run a trial, and says how long it waited for its core meanwhile: the packets of that
+    /// time wait with it.
+    pub fn run_watched(&mut self, trial: Trial) -> Result<(Outcome, Duration)> {
+        let before = self.time()?.waited;
+        let outcome = self.run(trial)?;
+        Ok((outcome, self.time()?.waited.saturating_sub(before)))
     }
 
     fn answer<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
