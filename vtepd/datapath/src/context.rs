@@ -98,7 +98,7 @@ pub enum Source {
 }
 
 /// A frame of a network: untagged (its binding's tag and its tunnel's headers are off). It is written by one stage
-/// and read by the next for each packet of a burst, and 16 bytes for that; the [keys](Keys), which are large, are not part
+/// and read by the next for each packet of a burst, and 16 bytes for that; the keys, which are large, are not part
 /// of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
