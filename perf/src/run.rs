@@ -166,7 +166,7 @@ impl<'a> Runner<'a> {
         let workload = bridged(self.options, Direction::Decap, LATENCY_MACS, false);
         let run = |own: &Self, progress: &dyn Fn(&str)| {
             let effort = latency::Effort::of(own.samples);
-            latency::run(&own.program, workload, effort, progress)
+            latency::run(&own.program, workload, effort, own.with_io(), progress)
         };
         self.step("latency", run, |results, all| results.latency = all);
     }

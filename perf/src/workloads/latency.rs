@@ -82,11 +82,12 @@ struct Places {
     sockets: [PathBuf; 2],
 }
 
-/// Runs it: vtepd, and `io`.
+/// Runs it: vtepd, and `io` if that is wanted.
 pub fn run(
     program: &Path,
     workload: Workload,
     effort: Effort,
+    with_io: bool,
     progress: &dyn Fn(&str),
 ) -> Result<Vec<Latency>> {
     let one = forward::Run {
@@ -102,6 +103,9 @@ pub fn run(
     )?;
     let label = Label::new("decap", workload.macs, "");
     let own = measure(Boxed::Vtepd(daemon), &places, label, None, effort, progress)?;
+    if !with_io {
+        return Ok(vec![own]);
+    }
     let testpmd = Testpmd::start_between(&places.sockets, prepared.folder())?;
     let floor = Boxed::Testpmd { _running: testpmd };
     let label = Label::new("io", workload.macs, "");
