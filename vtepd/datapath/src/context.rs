@@ -6,6 +6,7 @@ use vtepd_tables::{
 };
 
 use crate::drop_reason::DropReason;
+use crate::route::Prospect;
 use crate::route::held::Waiting;
 
 /// What becomes of a packet.
@@ -13,6 +14,10 @@ use crate::route::held::Waiting;
 pub enum Verdict {
     /// A frame of a network: look it up.
     Bridge(Frame, Keys),
+    /// An IPv4 packet to a gateway: route it.
+    Route(Frame, AdjacencyIndex),
+    /// A usual one, whose neighbour is being fetched: send it on.
+    SendOn(Frame, AdjacencyIndex, Prospect),
     /// A frame of a network leaves by one adjacency.
     Forward(Frame, AdjacencyIndex),
     /// A frame of a network goes to everybody else in it.

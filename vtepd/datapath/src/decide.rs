@@ -69,7 +69,13 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
         match self.tables.fdb.find(keys.destination) {
             Some(hit) if hit.entry.origin == Origin::Gateway => {
-                Err(self.route(*frame, hit.entry.adjacency, packet, kind))
+                let at = hit.entry.adjacency;
+                if frame.ethertype != ethernet::ETHERTYPE_IPV4 {
+                    return Err(self.route(*frame, at, packet, kind));
+                }
+                // Together with those of the burst: see `route::usual`.
+                self.enter(frame, at)?;
+                Err(Verdict::Route(*frame, at))
             }
             Some(hit) => {
                 self.note(Decision::Known(hit.entry));

@@ -280,6 +280,7 @@ impl<P: Packet> Pipeline<P> {
         burst: &mut Burst<P>,
         observer: &mut impl Observer,
     ) {
+        let mut to_route = false;
         for (position, (packet, verdict)) in burst.iter_mut().zip(&mut self.verdicts).enumerate() {
             if let Verdict::Bridge(mut frame, keys) = *verdict {
                 let mut stage = Decide {
@@ -290,7 +291,54 @@ impl<P: Packet> Pipeline<P> {
                 };
                 *verdict = match stage.decide(&mut frame, keys, packet) {
                     Ok(to) => Verdict::Forward(frame, to),
-                    Err(other) => other,
+                    Err(other) => {
+                        to_route |= matches!(other, Verdict::Route(..));
+                        other
+                    }
+                };
+            }
+        }
+        if to_route {
+            self.route(tables, state, burst, observer);
+        }
+    }
+
+    /// Packets to gateways: two passes, so that what one asks the caches for is there when the other needs it.
+    #[inline(never)]
+    fn route(
+        &mut self,
+        tables: &View<'_>,
+        state: &mut WorkerState,
+        burst: &mut Burst<P>,
+        observer: &mut impl Observer,
+    ) {
+        let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
+        for (position, (packet, verdict)) in packets {
+            if let Verdict::Route(frame, at) = *verdict {
+                let mut stage = Decide {
+                    tables,
+                    state,
+                    observer,
+                    position,
+                };
+                *verdict = match stage.look_ahead(at, packet) {
+                    Some(prospect) => Verdict::SendOn(frame, at, prospect),
+                    None => stage.route_any_v4(frame, at, packet),
+                };
+            }
+        }
+        let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
+        for (position, (packet, verdict)) in packets {
+            if let Verdict::SendOn(ref frame, at, ref prospect) = *verdict {
+                let mut stage = Decide {
+                    tables,
+                    state,
+                    observer,
+                    position,
+                };
+                *verdict = match stage.send_on(frame, prospect, packet) {
+                    Some((frame, to)) => Verdict::Forward(frame, to),
+                    None => stage.route_any_v4(*frame, at, packet),
                 };
             }
         }

@@ -51,7 +51,7 @@ pub use array::prefetch_at;
 pub use fdb::{FdbEntry, FdbHit, FdbKey, FdbRow, FdbView, FdbWriter, HashedFdbKey, Origin};
 pub use index::{AdjacencyIndex, InterfaceIndex, NetworkIndex, VrfIndex};
 pub use metadata::{Asker, Metadata, Proxy};
-pub use neighbour::{Neighbour, NeighbourView, NeighbourWriter};
+pub use neighbour::{HashedNeighbourKey, Neighbour, NeighbourView, NeighbourWriter};
 pub use remote_vteps::{RemoteVtepView, RemoteVtepWriter};
 pub use snapshot::{
     Access, AllowedPair, Bound, HostMacs, Interface, LocalAddresses, Network, Services, Snapshot,

@@ -54,6 +54,21 @@ fn wide(network: NetworkIndex, address: Ipv6Addr) -> WideKey {
     }
 }
 
+/// A network and an IPv4 address with their hash, computed once per packet.
+#[derive(Clone, Copy, Debug)]
+pub struct HashedNeighbourKey {
+    key: u64,
+    hash: u64,
+}
+
+impl HashedNeighbourKey {
+    /// The address.
+    #[inline(always)]
+    pub fn address(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.key as u32)
+    }
+}
+
 pub(crate) struct Shared {
     v4: Arc<table::Shared<Narrow>>,
     v6: Arc<table::Shared<Wide>>,
@@ -118,6 +133,21 @@ impl<'r> NeighbourView<'r> {
     pub fn find_v4(&self, network: NetworkIndex, address: Ipv4Addr) -> Option<Neighbour> {
         let key = narrow(network, address);
         Neighbour::from_bits(self.v4.find(self.v4.hash(key), key)?.value())
+    }
+
+    /// Hashes the key and asks for the line that answers it.
+    #[inline(always)]
+    pub fn prefetch_v4(&self, network: NetworkIndex, address: Ipv4Addr) -> HashedNeighbourKey {
+        let key = narrow(network, address);
+        let hash = self.v4.hash(key);
+        self.v4.prefetch(hash);
+        HashedNeighbourKey { key, hash }
+    }
+
+    /// Who has the address of a key.
+    #[inline(always)]
+    pub fn find_hashed_v4(&self, key: HashedNeighbourKey) -> Option<Neighbour> {
+        Neighbour::from_bits(self.v4.find(key.hash, key.key)?.value())
     }
 
     /// Who has an IPv6 address.

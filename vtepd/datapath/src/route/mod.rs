@@ -10,6 +10,7 @@
 //! | file | side | what |
 //! |---|---|---|
 //! | [`mod@self`] | worker | what comes in, and the rewrite of what goes on |
+//! | `usual` | worker | the usual packet, in passes over the burst |
 //! | `way` | worker | which way |
 //! | `arrive` | worker | frames that another host has routed |
 //! | `local` | worker | packets to the gateway itself |
@@ -24,6 +25,7 @@ mod fragment;
 pub mod held;
 mod local;
 pub mod neighbours;
+mod usual;
 mod way;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -49,6 +51,7 @@ pub(crate) use arrive::gateway_mac;
 pub(crate) use error::put_error;
 pub(crate) use fragment::fragment;
 use held::{Fate, Freed, Waiting};
+pub use usual::Prospect;
 use way::is_broadcast;
 pub(crate) use way::{Entry, NoWay, Way};
 
@@ -65,13 +68,10 @@ impl<'a, O: Observer> Decide<'a, O> {
         packet: &mut P,
         kind: Kind,
     ) -> Verdict {
-        let Some(gateway) = self.tables.snapshot.gateway(at) else {
-            return DropReason::Vacant.into();
+        let gateway = match self.enter(&frame, at) {
+            Ok(gateway) => gateway,
+            Err(reason) => return reason.into(),
         };
-        self.note(Decision::Gateway(at));
-        if frame.is_from_outside() && gateway.is_confined() {
-            return DropReason::GatewayFromUnderlay.into();
-        }
         match frame.ethertype {
             ethernet::ETHERTYPE_IPV4 => self.route_v4(frame, Entry::new(at, gateway), packet, None),
             ethernet::ETHERTYPE_IPV6 => self.route_v6(frame, Entry::new(at, gateway), packet, kind),
@@ -79,6 +79,35 @@ impl<'a, O: Observer> Decide<'a, O> {
                 resolution::answer(self, &frame, packet, kind).unwrap_or(Verdict::Consumed)
             }
             _ => DropReason::GatewayProtocol.into(),
+        }
+    }
+
+    /// The gateway at `at`, if the frame may come to it.
+    #[inline]
+    pub(crate) fn enter(
+        &mut self,
+        frame: &Frame,
+        at: AdjacencyIndex,
+    ) -> Result<&'a Gateway, DropReason> {
+        let gateway = self.tables.snapshot.gateway(at).ok_or(DropReason::Vacant)?;
+        self.note(Decision::Gateway(at));
+        if frame.is_from_outside() && gateway.is_confined() {
+            return Err(DropReason::GatewayFromUnderlay);
+        }
+        Ok(gateway)
+    }
+
+    /// Routes a packet that has [entered](Self::enter) a gateway, whatever it is like.
+    #[inline(never)]
+    pub(crate) fn route_any_v4<P: Packet>(
+        &mut self,
+        frame: Frame,
+        at: AdjacencyIndex,
+        packet: &mut P,
+    ) -> Verdict {
+        match self.tables.snapshot.gateway(at) {
+            Some(gateway) => self.route_v4(frame, Entry::new(at, gateway), packet, None),
+            None => DropReason::Vacant.into(),
         }
     }
 
@@ -160,7 +189,7 @@ impl<'a, O: Observer> Decide<'a, O> {
             let error = icmp_error::Error::fragmentation_needed(mtu);
             return self.report_v4(&frame, way.last, packet, error, DropReason::MtuExceeded);
         }
-        let Some(source_mac) = self.source_mac(way) else {
+        let Some(source_mac) = self.source_mac(way.egress, way.neighbour.adjacency) else {
             return DropReason::Vacant.into();
         };
         if way.egress.role == Role::Outside
@@ -298,7 +327,7 @@ impl<'a, O: Observer> Decide<'a, O> {
             let own = from(way.last, source);
             return self.error_v6(&frame, own, packet, error, DropReason::MtuExceeded);
         }
-        let Some(source_mac) = self.source_mac(&way) else {
+        let Some(source_mac) = self.source_mac(way.egress, way.neighbour.adjacency) else {
             return DropReason::Vacant.into();
         };
         if way.egress.role == Role::Outside
@@ -356,7 +385,7 @@ impl<'a, O: Observer> Decide<'a, O> {
 
     #[cold]
     fn take_home<P: Packet>(&mut self, frame: Frame, packet: &mut P, way: &Way<'a>) -> Verdict {
-        let Some(source_mac) = self.source_mac(way) else {
+        let Some(source_mac) = self.source_mac(way.egress, way.neighbour.adjacency) else {
             return DropReason::Vacant.into();
         };
         let Some((link, _)) = link_and_rest(packet.data_mut()) else {
@@ -374,18 +403,16 @@ impl<'a, O: Observer> Decide<'a, O> {
     /// What a routed frame has as its source: the gateway of the network that it leaves
     /// to or, towards other hosts, this host (they know the gateway's MAC as their own).
     #[inline]
-    fn source_mac(&self, way: &Way<'_>) -> Option<Mac> {
-        let outside = match self.tables.snapshot.adjacency(way.neighbour.adjacency) {
+    fn source_mac(&self, egress: &Gateway, to: AdjacencyIndex) -> Option<Mac> {
+        let outside = match self.tables.snapshot.adjacency(to) {
             Adjacency::Port(port) => port.segment,
             Adjacency::Tunnel(_) => true,
             Adjacency::Gateway(_) | Adjacency::Outside(_) | Adjacency::Vacant => return None,
         };
         let host = self.tables.snapshot.host_macs.own;
         Some(match host {
-            Some(host) if outside && way.egress.distributed && way.egress.role == Role::Inside => {
-                host
-            }
-            _ => way.egress.mac,
+            Some(host) if outside && egress.distributed && egress.role == Role::Inside => host,
+            _ => egress.mac,
         })
     }
 
