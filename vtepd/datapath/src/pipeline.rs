@@ -303,7 +303,8 @@ impl<P: Packet> Pipeline<P> {
         }
     }
 
-    /// Packets to gateways: two passes, so that what one asks the caches for is there when the other needs it.
+    /// Packets to gateways, in passes, so that what one asks the caches for is there when the next needs it. What is unusual comes
+    /// last, in its order: sessions depend on it.
     #[inline(never)]
     fn route(
         &mut self,
@@ -312,19 +313,20 @@ impl<P: Packet> Pipeline<P> {
         burst: &mut Burst<P>,
         observer: &mut impl Observer,
     ) {
-        let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
+        let mut unusual = false;
+        let packets = burst.iter().zip(&mut self.verdicts).enumerate();
         for (position, (packet, verdict)) in packets {
             if let Verdict::Route(frame, at) = *verdict {
-                let mut stage = Decide {
+                let stage = Decide {
                     tables,
                     state,
                     observer,
                     position,
                 };
-                *verdict = match stage.look_ahead(at, packet) {
-                    Some(prospect) => Verdict::SendOn(frame, at, prospect),
-                    None => stage.route_any_v4(frame, at, packet),
-                };
+                match stage.look_ahead(at, packet) {
+                    Some(prospect) => *verdict = Verdict::SendOn(frame, at, prospect),
+                    None => unusual = true,
+                }
             }
         }
         let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
@@ -338,8 +340,26 @@ impl<P: Packet> Pipeline<P> {
                 };
                 *verdict = match stage.send_on(frame, prospect, packet) {
                     Some((frame, to)) => Verdict::Forward(frame, to),
-                    None => stage.route_any_v4(*frame, at, packet),
+                    None => {
+                        unusual = true;
+                        Verdict::Route(*frame, at)
+                    }
                 };
+            }
+        }
+        if !unusual {
+            return;
+        }
+        let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
+        for (position, (packet, verdict)) in packets {
+            if let Verdict::Route(frame, at) = *verdict {
+                let mut stage = Decide {
+                    tables,
+                    state,
+                    observer,
+                    position,
+                };
+                *verdict = stage.route_any_v4(frame, at, packet);
             }
         }
     }

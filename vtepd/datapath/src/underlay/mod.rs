@@ -22,6 +22,7 @@ use crate::drop_reason::DropReason;
 use crate::packet::Packet;
 use crate::worker_state::WorkerState;
 
+use terminate::Outer;
 pub(crate) use terminate::Terminated;
 
 /// A packet with the underlay's tag. When it was VXLAN for us, `bridge` goes on with the frame of a network, the outer headers
@@ -41,20 +42,33 @@ pub(crate) fn receive<P: Packet>(
 ) -> Result<(), DropReason> {
     let l3 = ethernet::Header::LEN + tag_len;
     let data = packet.data();
-    if let (Some(usual), Some(front)) = (ingress.interface.usual(), data.first_chunk())
-        && usual.matches(front)
-        && let Some(outer) = terminate::usual(tables, packet, l3)
-    {
-        let terminated = terminate::strip(tables, packet, outer)?;
-        return bridge(packet, terminated, verdict);
-    }
-    match look_closer(tables, state, ingress, packet, l3) {
-        Ok(terminated) => bridge(packet, terminated, verdict),
-        Err(other) => {
-            *verdict = other;
-            Ok(())
-        }
-    }
+    let usual = match (ingress.interface.usual(), data.first_chunk()) {
+        (Some(usual), Some(front)) if usual.matches(front) => terminate::usual(tables, packet, l3),
+        _ => None,
+    };
+    let outer = match usual {
+        Some(outer) => outer,
+        None => match look_closer(tables, state, ingress, packet, l3) {
+            Ok(outer) => outer,
+            Err(other) => {
+                *verdict = other;
+                return Ok(());
+            }
+        },
+    };
+    let Some(network) = tables.vnis.find(outer.vni) else {
+        return Err(DropReason::UnknownVni);
+    };
+    let Some(adjacency) = outer.adjacency else {
+        return Err(DropReason::UnknownVtep);
+    };
+    terminate::strip(packet, &outer)?;
+    let terminated = Terminated {
+        vni: outer.vni,
+        network,
+        adjacency,
+    };
+    bridge(packet, terminated, verdict)
 }
 
 /// A packet that is not as nearly all are.
@@ -65,7 +79,7 @@ fn look_closer<P: Packet>(
     ingress: Ingress<'_>,
     packet: &mut P,
     l3: usize,
-) -> Result<Terminated, Verdict> {
+) -> Result<Outer, Verdict> {
     let data = packet.data();
     let Ok((header, _)) = ethernet::Header::ref_from_prefix(data) else {
         return Err(DropReason::Truncated.into());

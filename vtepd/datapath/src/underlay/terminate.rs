@@ -29,9 +29,9 @@ pub(crate) struct Terminated {
 
 /// What the outer headers of a VXLAN packet to us say.
 pub(super) struct Outer {
-    vni: u32,
+    pub vni: u32,
     /// The sender, if it is known.
-    adjacency: Option<AdjacencyIndex>,
+    pub adjacency: Option<AdjacencyIndex>,
     ecn: Ecn,
     /// Where the inner frame begins.
     inner: usize,
@@ -86,7 +86,7 @@ pub(super) fn ipv4<P: Packet>(
     ingress: Ingress<'_>,
     packet: &mut P,
     l3: usize,
-) -> Result<Terminated, Verdict> {
+) -> Result<Outer, Verdict> {
     let bytes = packet.data().get(l3..).unwrap_or_default();
     let checked = ipv4::check(bytes, packet.frame_len() - l3).map_err(outer)?;
     let Ok((header, _)) = ipv4::Header::ref_from_prefix(bytes) else {
@@ -129,14 +129,13 @@ pub(super) fn ipv4<P: Packet>(
     };
     let pseudo = |len| header.pseudo_header(ipv4::PROTOCOL_UDP, len);
     let (vni, inner, end) = vxlan(tables, packet, &carried, pseudo)?;
-    let outer = Outer {
+    Ok(Outer {
         vni,
         adjacency: tables.remote_vteps.find_v4(source),
         ecn: carried.ecn,
         inner,
         end,
-    };
-    Ok(strip(tables, packet, outer)?)
+    })
 }
 
 /// IPv6 to one of our addresses, or not.
@@ -147,7 +146,7 @@ pub(super) fn ipv6<P: Packet>(
     ingress: Ingress<'_>,
     packet: &mut P,
     l3: usize,
-) -> Result<Terminated, Verdict> {
+) -> Result<Outer, Verdict> {
     let bytes = packet.data().get(l3..).unwrap_or_default();
     let payload_len = ipv6::check(bytes, packet.frame_len() - l3).map_err(outer)?;
     let Ok((header, rest)) = ipv6::Header::ref_from_prefix(bytes) else {
@@ -190,14 +189,13 @@ pub(super) fn ipv6<P: Packet>(
     };
     let pseudo = |len| header.pseudo_header(ipv4::PROTOCOL_UDP, u32::from(len));
     let (vni, inner, end) = vxlan(tables, packet, &carried, pseudo)?;
-    let outer = Outer {
+    Ok(Outer {
         vni,
         adjacency: tables.remote_vteps.find_v6(source),
         ecn: carried.ecn,
         inner,
         end,
-    };
-    Ok(strip(tables, packet, outer)?)
+    })
 }
 
 /// Whether the frame was sent to a group address of the link.
@@ -253,24 +251,10 @@ fn vxlan<P: Packet>(
 
 /// Takes the outer headers and any padding off.
 #[inline(always)]
-pub(super) fn strip<P: Packet>(
-    tables: &View<'_>,
-    packet: &mut P,
-    outer: Outer,
-) -> Result<Terminated, DropReason> {
+pub(super) fn strip<P: Packet>(packet: &mut P, outer: &Outer) -> Result<(), DropReason> {
     let Outer {
-        vni,
-        adjacency,
-        ecn,
-        inner,
-        end,
-    } = outer;
-    let Some(network) = tables.vnis.find(vni) else {
-        return Err(DropReason::UnknownVni);
-    };
-    let Some(adjacency) = adjacency else {
-        return Err(DropReason::UnknownVtep);
-    };
+        ecn, inner, end, ..
+    } = *outer;
     if end.saturating_sub(inner) < ethernet::Header::LEN {
         return Err(DropReason::InnerTruncated);
     }
@@ -285,14 +269,10 @@ pub(super) fn strip<P: Packet>(
         return Err(DropReason::Scattered);
     }
     // An outer header without a mark changes nothing (RFC 6040, figure 4).
-    if ecn != Ecn::NotEct {
-        carry_mark(packet, ecn)?;
+    if ecn == Ecn::NotEct {
+        return Ok(());
     }
-    Ok(Terminated {
-        vni,
-        network,
-        adjacency,
-    })
+    carry_mark(packet, ecn)
 }
 
 /// Combines the congestion marks of the outer and the inner header.
