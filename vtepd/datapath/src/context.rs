@@ -18,6 +18,8 @@ pub enum Verdict {
     Route(Frame, AdjacencyIndex),
     /// A usual one, whose neighbour is being fetched: send it on.
     SendOn(Frame, AdjacencyIndex, Prospect),
+    /// A usual one to the outside, whose session is being fetched, too.
+    SendOut(Frame, AdjacencyIndex, Prospect),
     /// A frame of a network leaves by one adjacency.
     Forward(Frame, AdjacencyIndex),
     /// A frame of a network goes to everybody else in it.

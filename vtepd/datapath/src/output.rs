@@ -86,9 +86,10 @@ impl<I: Io, O: Observer> Output<'_, I, O> {
             }
             Verdict::Drop(reason) => self.drop(position, packet, reason),
             // Stage 2 leaves none.
-            Verdict::Bridge(..) | Verdict::Route(..) | Verdict::SendOn(..) => {
-                self.drop(position, packet, DropReason::Vacant)
-            }
+            Verdict::Bridge(..)
+            | Verdict::Route(..)
+            | Verdict::SendOn(..)
+            | Verdict::SendOut(..) => self.drop(position, packet, DropReason::Vacant),
         }
     }
 

@@ -14,6 +14,8 @@
 //!   kept, and named by the translator ───┼─► decide, from the gateway on ─► output
 //! ```
 
+use arrayvec::ArrayVec;
+use vtepd_nat::{InboundLookup, OutboundLookup};
 use vtepd_tables::{InterfaceIndex, View};
 
 use crate::again::Again;
@@ -27,7 +29,9 @@ use crate::kept::Kept;
 use crate::observer::Observer;
 use crate::output::Output;
 use crate::packet::{BURST, Burst, Io, Packet};
+use crate::route::Prospect;
 use crate::route::held::Held;
+use crate::translate::Beforehand;
 use crate::worker_state::{FEW_HELD, WorkerState};
 
 /// How many packets ahead the headers are fetched.
@@ -313,6 +317,8 @@ impl<P: Packet> Pipeline<P> {
         burst: &mut Burst<P>,
         observer: &mut impl Observer,
     ) {
+        let mut outbound = ArrayVec::<(Prospect, OutboundLookup), BURST>::new();
+        let mut inbound = ArrayVec::<(usize, InboundLookup), BURST>::new();
         let mut unusual = false;
         let packets = burst.iter().zip(&mut self.verdicts).enumerate();
         for (position, (packet, verdict)) in packets {
@@ -324,10 +330,30 @@ impl<P: Packet> Pipeline<P> {
                     position,
                 };
                 match stage.look_ahead(at, packet) {
+                    Some(prospect) if prospect.outside => {
+                        unusual = true;
+                        if let Some(lookup) = stage.foresee_outbound(&prospect, packet) {
+                            outbound.push((prospect, lookup));
+                            *verdict = Verdict::SendOut(frame, at, prospect);
+                        }
+                    }
                     Some(prospect) => *verdict = Verdict::SendOn(frame, at, prospect),
-                    None => unusual = true,
+                    None => {
+                        unusual = true;
+                        if let Some(lookup) = stage.foresee_inbound(at, packet) {
+                            inbound.push((position, lookup));
+                        }
+                    }
                 }
             }
+        }
+        for (prospect, lookup) in &outbound {
+            if let Some(rules) = tables.snapshot.rules(prospect.vrf) {
+                state.translator.outbound_prefetch(rules, lookup);
+            }
+        }
+        for (_, lookup) in &inbound {
+            state.translator.inbound_prefetch(lookup);
         }
         let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
         for (position, (packet, verdict)) in packets {
@@ -350,16 +376,33 @@ impl<P: Packet> Pipeline<P> {
         if !unusual {
             return;
         }
+        let (mut outbound, mut inbound) = (outbound.iter(), inbound.iter().peekable());
         let packets = burst.iter_mut().zip(&mut self.verdicts).enumerate();
         for (position, (packet, verdict)) in packets {
-            if let Verdict::Route(frame, at) = *verdict {
-                let mut stage = Decide {
-                    tables,
-                    state,
-                    observer,
-                    position,
-                };
-                *verdict = stage.route_any_v4(frame, at, packet);
+            let mut stage = Decide {
+                tables,
+                state,
+                observer,
+                position,
+            };
+            match *verdict {
+                Verdict::SendOut(ref frame, at, ref prospect) => {
+                    let Some((_, lookup)) = outbound.next() else {
+                        continue;
+                    };
+                    *verdict = match stage.send_out(frame, at, prospect, lookup, packet) {
+                        Ok(Some((frame, to))) => Verdict::Forward(frame, to),
+                        Ok(None) => stage.route_any_v4(*frame, at, packet, Beforehand::Nothing),
+                        Err(other) => other,
+                    };
+                }
+                Verdict::Route(frame, at) => {
+                    let foreseen = inbound.next_if(|(of, _)| *of == position);
+                    let known =
+                        foreseen.map_or(Beforehand::Nothing, |(_, it)| Beforehand::Lookup(it));
+                    *verdict = stage.route_any_v4(frame, at, packet, known);
+                }
+                _ => {}
             }
         }
     }

@@ -24,6 +24,14 @@ pub struct InboundLookup {
     hash: Option<u64>,
 }
 
+impl InboundLookup {
+    /// Whether it is for a session, which is being fetched.
+    #[inline(always)]
+    pub fn is_for_session(&self) -> bool {
+        self.hash.is_some()
+    }
+}
+
 /// What a packet's destination is to become.
 enum Target {
     Endpoint(Endpoint),
@@ -69,7 +77,7 @@ impl Translator {
     ///
     /// # Errors
     /// The packet is malformed.
-    #[inline]
+    #[inline(always)]
     pub fn inbound_hash(&self, rules: &Rules, packet: &[u8]) -> Result<InboundLookup, Refusal> {
         let view = View::new(packet)?;
         let hash = match view.transport {

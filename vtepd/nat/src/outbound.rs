@@ -20,6 +20,14 @@ pub struct OutboundLookup {
     hash: Option<u64>,
 }
 
+impl OutboundLookup {
+    /// Whether it is for a session, which is being fetched.
+    #[inline(always)]
+    pub fn is_for_session(&self) -> bool {
+        self.hash.is_some()
+    }
+}
+
 /// What a packet's source is to become.
 enum Target {
     Endpoint(Endpoint),
@@ -51,7 +59,7 @@ impl Translator {
     ///
     /// # Errors
     /// The packet is malformed.
-    #[inline]
+    #[inline(always)]
     pub fn outbound_hash(&self, rules: &Rules, packet: &[u8]) -> Result<OutboundLookup, Refusal> {
         let view = View::new(packet)?;
         let hash = match view.transport {

@@ -30,7 +30,6 @@ mod way;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vtepd_nat::PortPair;
 use vtepd_tables::{Adjacency, AdjacencyIndex, Gateway, Role};
 use vtepd_wire::{
     FromBytes, Mac, Malformed, ethernet, icmp, icmp_error, icmpv6, icmpv6_error, ipv4, ipv6,
@@ -45,7 +44,7 @@ use crate::metadata;
 use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::resolution::{self, Kind};
-use crate::translate::Original;
+use crate::translate::{Beforehand, Original};
 
 pub(crate) use arrive::gateway_mac;
 pub(crate) use error::put_error;
@@ -73,7 +72,9 @@ impl<'a, O: Observer> Decide<'a, O> {
             Err(reason) => return reason.into(),
         };
         match frame.ethertype {
-            ethernet::ETHERTYPE_IPV4 => self.route_v4(frame, Entry::new(at, gateway), packet, None),
+            ethernet::ETHERTYPE_IPV4 => {
+                self.route_v4(frame, Entry::new(at, gateway), packet, Beforehand::Nothing)
+            }
             ethernet::ETHERTYPE_IPV6 => self.route_v6(frame, Entry::new(at, gateway), packet, kind),
             ethernet::ETHERTYPE_ARP => {
                 resolution::answer(self, &frame, packet, kind).unwrap_or(Verdict::Consumed)
@@ -104,21 +105,22 @@ impl<'a, O: Observer> Decide<'a, O> {
         frame: Frame,
         at: AdjacencyIndex,
         packet: &mut P,
+        known: Beforehand<'_>,
     ) -> Verdict {
         match self.tables.snapshot.gateway(at) {
-            Some(gateway) => self.route_v4(frame, Entry::new(at, gateway), packet, None),
+            Some(gateway) => self.route_v4(frame, Entry::new(at, gateway), packet, known),
             None => DropReason::Vacant.into(),
         }
     }
 
-    /// `ports` are those of a fragment that another worker has looked up.
+    /// `known` is what is known of a packet to a gateway outside.
     #[inline]
     pub(crate) fn route_v4<P: Packet>(
         &mut self,
         frame: Frame,
         entry: Entry<'a>,
         packet: &mut P,
-        ports: Option<PortPair>,
+        known: Beforehand<'_>,
     ) -> Verdict {
         let bytes = packet.data().get(L3..).unwrap_or_default();
         let checked = match ipv4::check(bytes, packet.frame_len() - L3) {
@@ -146,7 +148,7 @@ impl<'a, O: Observer> Decide<'a, O> {
             packet.truncate(end);
         }
         if entry.gateway.role == Role::Outside {
-            return self.come_in_v4(frame, entry, packet, checked, ports, None);
+            return self.come_in_v4(frame, entry, packet, checked, known, None);
         }
         match self.way_v4(entry, packet, &header) {
             Ok(way) => self.leave_v4(frame, entry.at, packet, checked, &way, None),
@@ -193,7 +195,8 @@ impl<'a, O: Observer> Decide<'a, O> {
             return DropReason::Vacant.into();
         };
         if way.egress.role == Role::Outside
-            && let Err(verdict) = self.go_out_v4(frame, at, way.vrf, way.egress.network, packet)
+            && let Err(verdict) =
+                self.go_out_v4(frame, at, way.vrf, way.egress.network, packet, None)
         {
             return verdict;
         }

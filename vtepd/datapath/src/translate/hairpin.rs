@@ -7,7 +7,7 @@ use vtepd_tables::{Access, AdjacencyIndex, Gateway, Role, VrfIndex};
 use vtepd_wire::{FromBytes, icmp, icmp_error, icmpv6_error, ipv4, ipv6};
 
 use super::inbound::Sent;
-use super::{Original, icmp_type};
+use super::{Beforehand, Original, icmp_type};
 use crate::context::{Frame, Verdict};
 use crate::decide::Decide;
 use crate::drop_reason::DropReason;
@@ -66,7 +66,7 @@ impl<'a, O: Observer> Decide<'a, O> {
         }
         let original = Original::of(packet, checked);
         if turn.leaves
-            && let Err(verdict) = self.go_out_v4(frame, at, turn.vrf, turn.to.network, packet)
+            && let Err(verdict) = self.go_out_v4(frame, at, turn.vrf, turn.to.network, packet, None)
         {
             return verdict;
         }
@@ -89,14 +89,21 @@ impl<'a, O: Observer> Decide<'a, O> {
         };
         let entry = Entry::new(turn.at, turn.to);
         if turn.to.role != Role::Outside {
-            return self.route_v4(outside, entry, packet, None);
+            return self.route_v4(outside, entry, packet, Beforehand::Nothing);
         }
         let sent = Sent {
             frame,
             at,
             original,
         };
-        self.come_in_v4(outside, entry, packet, checked, None, Some(sent))
+        self.come_in_v4(
+            outside,
+            entry,
+            packet,
+            checked,
+            Beforehand::Nothing,
+            Some(sent),
+        )
     }
 
     /// The same for IPv6, of which nothing is translated.

@@ -5,7 +5,7 @@
 
 use core::net::IpAddr;
 
-use vtepd_nat::{PortPair, Verdict as Translation};
+use vtepd_nat::{InboundLookup, PortPair, Verdict as Translation};
 use vtepd_tables::translation::Rules;
 use vtepd_tables::{AdjacencyIndex, VrfIndex};
 use vtepd_wire::{FromBytes, ipv4};
@@ -25,9 +25,18 @@ pub(crate) struct Sent {
     pub(super) original: Original,
 }
 
+/// What is known of a packet beforehand.
+#[derive(Clone, Copy)]
+pub(crate) enum Beforehand<'l> {
+    Nothing,
+    /// Of a fragment, the ports that the first one of its datagram had.
+    Ports(PortPair),
+    /// Its session is being fetched.
+    Lookup(&'l InboundLookup),
+}
+
 impl<'a, O: Observer> Decide<'a, O> {
-    /// A packet to a gateway on an external network. `ports` are those of a fragment that
-    /// another worker has looked up; `sent` is what a host inside has sent to the outside address
+    /// A packet to a gateway on an external network. `sent` is what a host inside has sent to the outside address
     /// that it is for.
     #[inline]
     pub(crate) fn come_in_v4<P: Packet>(
@@ -36,7 +45,7 @@ impl<'a, O: Observer> Decide<'a, O> {
         entry: Entry<'a>,
         packet: &mut P,
         checked: ipv4::Checked,
-        ports: Option<PortPair>,
+        known: Beforehand<'_>,
         sent: Option<Sent>,
     ) -> Verdict {
         let bytes = packet.data().get(L3..).unwrap_or_default();
@@ -68,9 +77,10 @@ impl<'a, O: Observer> Decide<'a, O> {
         };
         let before = O::LISTENS.then(|| (Ends::of(bytes), self.sessions()));
         let translator = &mut self.state.translator;
-        let translation = match ports {
-            None => translator.inbound(rules, bytes, now),
-            Some(ports) => translator.inbound_with_ports(rules, bytes, ports, now),
+        let translation = match known {
+            Beforehand::Nothing => translator.inbound(rules, bytes, now),
+            Beforehand::Ports(ports) => translator.inbound_with_ports(rules, bytes, ports, now),
+            Beforehand::Lookup(lookup) => translator.inbound_found(rules, bytes, lookup, now),
         };
         let hops = match translation {
             Translation::Translated { .. } => {

@@ -40,6 +40,7 @@ use crate::packet::Packet;
 use crate::route::L3;
 
 pub(crate) use hairpin::Turn;
+pub(crate) use inbound::Beforehand;
 
 /// What translation changes lies within this much of a packet: IP header, TCP header.
 const CHANGED: usize = 60 + 20;

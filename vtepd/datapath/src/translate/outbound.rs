@@ -1,6 +1,6 @@
 //! From inside to an external network.
 
-use vtepd_nat::{Refusal, Verdict as Translation};
+use vtepd_nat::{OutboundLookup, Refusal, Verdict as Translation};
 use vtepd_tables::translation::Rules;
 use vtepd_tables::{AdjacencyIndex, NetworkIndex, VrfIndex};
 
@@ -14,7 +14,8 @@ use crate::route::L3;
 
 impl<O: Observer> Decide<'_, O> {
     /// Translates a packet that came to the gateway at `at` and leaves the router `vrf` to an
-    /// external network. Everything else about it has been checked.
+    /// external network. Everything else about it has been checked. `lookup` is what was
+    /// found out of it beforehand.
     ///
     /// # Errors
     /// It does not leave; it is as it was.
@@ -26,6 +27,7 @@ impl<O: Observer> Decide<'_, O> {
         vrf: VrfIndex,
         network: NetworkIndex,
         packet: &mut P,
+        lookup: Option<&OutboundLookup>,
     ) -> Result<(), Verdict> {
         let Some(rules) = self.tables.snapshot.rules(vrf) else {
             return Err(DropReason::NatNoRule.into());
@@ -37,7 +39,12 @@ impl<O: Observer> Decide<'_, O> {
         };
         let before = O::LISTENS.then(|| (Ends::of(bytes), self.sessions()));
         let translator = &mut self.state.translator;
-        match translator.outbound(rules, externals, bytes, self.state.seconds) {
+        let now = self.state.seconds;
+        let translation = match lookup {
+            Some(lookup) => translator.outbound_found(rules, externals, bytes, lookup, now),
+            None => translator.outbound(rules, externals, bytes, now),
+        };
+        match translation {
             Translation::Translated { .. } => {
                 if let Some((before, sessions)) = before {
                     let after = Ends::of(bytes);

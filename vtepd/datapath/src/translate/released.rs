@@ -14,6 +14,7 @@ use crate::observer::{Decision, Observer};
 use crate::packet::Packet;
 use crate::resolution;
 use crate::route::{Entry, L3};
+use crate::translate::Beforehand;
 
 impl<'a, O: Observer> Decide<'a, O> {
     /// A packet begins again at the gateway that it came to.
@@ -29,7 +30,8 @@ impl<'a, O: Observer> Decide<'a, O> {
         self.note(Decision::Gateway(handed.at));
         let entry = Entry::new(handed.at, gateway);
         if handed.frame.ethertype == ethernet::ETHERTYPE_IPV4 {
-            return self.route_v4(handed.frame, entry, packet, handed.ports);
+            let known = handed.ports.map_or(Beforehand::Nothing, Beforehand::Ports);
+            return self.route_v4(handed.frame, entry, packet, known);
         }
         let kind = resolution::kind(&handed.frame, packet.data());
         self.route_v6(handed.frame, entry, packet, kind)
