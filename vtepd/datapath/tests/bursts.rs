@@ -9,10 +9,16 @@ use vtepd_datapath::Event;
 use vtepd_datapath::memory::MemoryPacket;
 use vtepd_datapath::packet::BURST;
 use vtepd_tables::InterfaceIndex;
+use vtepd_tables::translation::Description;
+use vtepd_wire::{craft, tcp};
 
 /// Outcomes of the same frames, one by one and all at once.
 fn compare(interface: InterfaceIndex, frames: &[Vec<u8>]) {
-    let (mut singly, mut at_once) = (busy_host(), busy_host());
+    compare_at([busy_host(), busy_host()], interface, frames);
+}
+
+/// The same at two hosts that are alike.
+fn compare_at([mut singly, mut at_once]: [Host; 2], interface: InterfaceIndex, frames: &[Vec<u8>]) {
     let mut expected = singly.send_burst(interface, [].into_iter().collect());
     for frame in frames {
         let outcome = singly.send(interface, frame);
@@ -91,5 +97,78 @@ proptest! {
             })
             .collect();
         compare(interface, &frames);
+    }
+}
+
+/// One station has a floating IP, another shares the router's address.
+fn translating_host() -> Host {
+    outside_host(&Description {
+        floating_ips: floating(&[(FIP1, VM1_IP)]),
+        exempt: vec!["192.0.2.0/24".parse().unwrap()],
+        ..snat(&[QG_IP])
+    })
+}
+
+/// What VM2 sends to the outside: new and old sessions of all kinds, what is refused, what turns round, what is not
+/// translated. No parts of datagrams: those that wait for their first go on at the end of the burst.
+fn to_the_outside() -> Vec<Vec<u8>> {
+    let to = |destination: &str| craft::ethernet(GW_RED, VM2).ipv4(VM2_IP, destination);
+    let mut frames = vec![
+        to(FAR_IP).udp(4000, 53, b"a"),
+        to(FAR_IP).udp(4001, 53, b"b"),
+        to(OUT_IP).udp(4000, 53, b"another remote"),
+        to(FAR_IP).tcp(4000, 80, tcp::SYN, b""),
+        to(FAR_IP).tcp(4000, 80, tcp::ACK, b"c"),
+        to(FAR_IP).icmp(8, 0, 7 << 16 | 1, b"echo"),
+        to(FAR_IP).icmp(5, 0, 0, b"not translated"),
+        to(FAR_IP).ttl(1).udp(4000, 53, b"expired"),
+        to(FAR_IP).options(&[7, 3, 4]).udp(4002, 53, b"options"),
+        to(FAR_IP).payload(47, b"GRE"),
+        to(FIP1).udp(4000, 53, b"hairpin"),
+        to("192.0.2.1").udp(4000, 53, b"exempt"),
+        to(QG_IP).icmp(8, 0, 7 << 16 | 1, b"the router"),
+        to("198.51.100.99").udp(4000, 53, b"nobody there"),
+        to(VM6_IP).udp(4000, 53, b"not outside"),
+    ];
+    let mut padded = to(FAR_IP).udp(4000, 53, b"");
+    padded.extend([0; 18]);
+    frames.push(padded);
+    frames
+}
+
+/// And what comes back to the router's address and to the floating IP.
+fn from_the_outside() -> Vec<Vec<u8>> {
+    let from =
+        |to: &str| craft::ethernet(if to == FIP1 { FG } else { QG }, ROUTER).ipv4(FAR_IP, to);
+    vec![
+        from(QG_IP).udp(53, 4000, b"a"),
+        from(QG_IP).udp(53, 4999, b"nobody has asked"),
+        from(QG_IP).tcp(80, 4000, tcp::SYN, b""),
+        from(QG_IP).icmp(0, 0, 7 << 16 | 1, b"echo"),
+        from(QG_IP).icmp(8, 0, 7 << 16 | 1, b"the router"),
+        from(FIP1).udp(53, 4000, b"b"),
+        from(FIP1).tcp(1, 2, tcp::SYN, b""),
+        from(FIP1).ttl(1).udp(53, 4000, b"expired"),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_is_translated_in_one_burst_is_as_one_by_one(
+        out in prop::collection::vec(any::<prop::sample::Index>(), 1..=BURST),
+        back in prop::collection::vec(any::<prop::sample::Index>(), 1..=BURST),
+    ) {
+        let pick = |picks: &[prop::sample::Index], known: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
+            picks.iter().map(|pick| pick.get(&known).clone()).collect()
+        };
+        let out = pick(&out, to_the_outside());
+        compare_at([translating_host(), translating_host()], PORT2, &out);
+        let hosts = [translating_host(), translating_host()].map(|mut host| {
+            out.iter().for_each(|frame| drop(host.send(PORT2, frame)));
+            host
+        });
+        compare_at(hosts, EXT, &pick(&back, from_the_outside()));
     }
 }
